@@ -1,0 +1,128 @@
+"""Switching on: from flags, variables and table to a context, and the hooks that use it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_nbci import fixtures, results, session, settings
+from pytest_nbci.collection import COLLECTION, NotebookCollection, Scope
+from pytest_nbci.configuration import configure
+from pytest_nbci.controller import Controller
+from pytest_nbci.execution.checkout import Snapshot
+from pytest_nbci.repository import Repository, at_top, find_repository
+from pytest_nbci.selection import plan_notebooks
+from pytest_nbci.session import Context, Session, Worker, make_state_folder
+
+_SUFFIX = ".ipynb"
+
+
+def activate(config: pytest.Config, folder: Path | None, start: Path) -> None:
+    """Switch on in a controller or a serial run.
+
+    Args:
+        config: pytest's.
+        folder: The folder of the table; None: the top of the repository is the project root.
+        start: Where the search for both began.
+
+    Raises:
+        UsageError: A setting, the repository or the index cannot be worked with.
+    """
+    repository = find_repository(folder or start)
+    if folder is None:
+        repository = at_top(repository)
+    context = _context(config, repository)
+    scope = _widen_arguments(config, repository, context.notebooks)
+    collection = NotebookCollection(context, scope)
+    _register(config, collection)
+    config.pluginmanager.register(
+        Controller(config, Session(context), collection), "nbci-controller"
+    )
+
+
+def activate_worker(config: pytest.Config, worker_input: dict[str, Any]) -> None:
+    """Switch on in an xdist worker, with what the controller decided."""
+    plain = worker_input["nbci"]
+    root = Path(os.fsdecode(plain["context"]["top"])) / os.fsdecode(plain["context"]["prefix"])
+    context = Context.from_plain(plain["context"], settings.read_table(root))
+    arguments = plain["arguments"]
+    scope = Scope(None if arguments is None else tuple(Path(os.fsdecode(a)) for a in arguments))
+    collection = NotebookCollection(context, scope)
+    folder = Path(os.fsdecode(plain["scratch"])) / str(worker_input["workerid"])
+    collection.worker = Worker(context, Snapshot.from_plain(plain["snapshot"]), folder)
+    _register(config, collection)
+
+
+def _register(config: pytest.Config, collection: NotebookCollection) -> None:
+    config.stash[COLLECTION] = collection
+    for name, plugin in (("collection", collection), ("fixtures", fixtures), ("results", results)):
+        config.pluginmanager.register(plugin, f"nbci-{name}")
+
+
+def _context(config: pytest.Config, repository: Repository) -> Context:
+    table = settings.read_table(repository.root)
+    flags = {
+        setting.name: _flag(config, setting.flag)
+        for setting in settings.SETTINGS
+        if setting.scope == "session" and setting.flag
+    }
+    found = configure(repository, table, flags, os.environ)
+    notebooks = plan_notebooks(repository, table, _named(config, repository))
+    name, started_at = session.new_session_name(repository)
+    state, note = _state_folder(config, repository)
+    return Context(
+        repository=repository,
+        table=table,
+        profile=found.profile,
+        project=found.project,
+        session=name,
+        destination=found.destination(state),
+        publishes=bool(config.getoption("nbci")),
+        notebooks=notebooks,
+        timeout_flag=config.getoption("nbci_timeout"),
+        started_at=started_at,
+        state_note=note,
+    )
+
+
+def _state_folder(config: pytest.Config, repository: Repository) -> tuple[Path, str]:
+    """``--collect-only`` writes nothing, so it makes nothing either."""
+    if config.getoption("collectonly"):
+        return repository.root / session.STATE_FOLDER, ""
+    return make_state_folder(repository.root, os.environ)
+
+
+def _flag(config: pytest.Config, flag: str) -> str | None:
+    value = config.getoption(flag.removeprefix("--").replace("-", "_"))
+    return None if value is None else str(value)
+
+
+def _named(config: pytest.Config, repository: Repository) -> list[str]:
+    """Notebook files among the arguments, relative to the project root."""
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        return []
+    here = config.invocation_params.dir
+    found = []
+    for argument in config.args:
+        path = Path(os.path.abspath(here / argument.split("::")[0]))  # noqa: PTH100 - links stay
+        if path.suffix == _SUFFIX and path.is_file() and path.is_relative_to(repository.root):
+            found.append(path.relative_to(repository.root).as_posix())
+    return found
+
+
+def _widen_arguments(
+    config: pytest.Config, repository: Repository, notebooks: tuple[str, ...]
+) -> Scope:
+    """Without path arguments all notebooks are collected, wherever pytest would have looked."""
+    if config.args_source is pytest.Config.ArgsSource.ARGS or not notebooks:
+        return Scope(None)
+    here = config.invocation_params.dir
+    arguments = tuple(
+        Path(os.path.abspath(here / argument.split("::")[0]))  # noqa: PTH100 - links stay
+        for argument in config.args
+    )
+    config.args.append(str(repository.root))
+    return Scope(arguments)

@@ -1,0 +1,245 @@
+"""Notebooks as pytest items: which files are collected, and the item with its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pytest_nbci import notebook, settings
+from pytest_nbci.errors import NotebookError
+from pytest_nbci.execution.run import Run, SetupProblem
+from pytest_nbci.execution.verdict import Verdict
+from pytest_nbci.reports import NotebookFailure, reproduce_line, terminal_repr
+from pytest_nbci.repository import printable
+from pytest_nbci.session import Context, Worker
+
+DATA_FIXTURE = "nbci_test_data"
+
+
+class NotebookFile(pytest.Module):
+    """One .ipynb file; a ``Module``, so that fixtures of module scope work."""
+
+    orders: NotebookCollection
+
+    def _getobj(self) -> ModuleType:
+        return ModuleType(self.path.stem)
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """The one item, called like the file without its suffix."""
+        yield self.orders.make_item(self)
+
+
+@dataclass
+class Attempt:
+    """What one attempt at an item came to so far; a rerun begins a new one."""
+
+    number: int = 1
+    run: Run | None = None
+    verdict: Verdict | None = None
+    skip_reason: str | None = None
+    kept: Mapping[str, Path] = field(default_factory=dict)
+
+
+class NotebookItem(pytest.Function):
+    """One notebook as a test."""
+
+    notebook_path: str
+    settings: settings.NotebookSettings
+    problem: NotebookError | None = None
+    attempt: Attempt
+
+    @property
+    def notebook_name(self) -> str:
+        """The notebook relative to the project root, as records call it."""
+        return printable(self.notebook_path)
+
+    def setup(self) -> None:
+        """Begin an attempt; refuse what pytest would refuse less clearly."""
+        self.attempt = Attempt(self.attempt.number + 1)
+        found = self._fixtureinfo.name2fixturedefs.get(DATA_FIXTURE, ())
+        if found and found[-1].params is not None:
+            raise SetupProblem(
+                Verdict(
+                    "error",
+                    "test_data_error",
+                    f"The fixture {DATA_FIXTURE} for {self.notebook_name} is parametrised.",
+                    "Give each notebook one set of test data; loop inside the fixture instead.",
+                )
+            )
+        super().setup()
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where pytest says the test is: the notebook itself."""
+        return self.path, 0, self.name
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Our sentence for a failed notebook, pytest's own words for everything else."""
+        del style  # pytest's Function decides it itself
+        return self._ours(excinfo) or super().repr_failure(excinfo)
+
+    def _repr_failure_py(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
+    ) -> Any:
+        return self._ours(excinfo) or super()._repr_failure_py(excinfo, style)
+
+    def _ours(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+        if isinstance(excinfo.value, NotebookFailure | SetupProblem):
+            run = self.attempt.run
+            content = run.content if run else None
+            return terminal_repr(self.path, excinfo.value.verdict, content, reproduce_line(self))
+        return None
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Where pytest's own collection goes, so that ours adds notebooks and nothing else.
+
+    ``arguments`` are what pytest would have collected without us; None: everything it visits.
+    """
+
+    arguments: tuple[Path, ...] | None
+
+
+class NotebookCollection:
+    """The hooks of collecting; the same in controller and workers.
+
+    ``worker`` is set before the first item runs; a controller with xdist workers has none.
+    """
+
+    worker: Worker
+
+    def __init__(self, context: Context, scope: Scope) -> None:
+        self.context = context
+        root = context.repository.root
+        self._by_path = {root / path: path for path in context.notebooks}
+        self._folders = {parent for path in self._by_path for parent in path.parents}
+        self.scope = scope
+        self._only_notebooks: set[Path] = set()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_ignore_collect(self, collection_path: Path, config: pytest.Config) -> bool | None:
+        """Visit the folders of planned notebooks, for the notebooks alone where needed."""
+        if collection_path.is_dir():
+            return self._ignores_folder(collection_path, config)
+        if collection_path in self._by_path:
+            return None
+        return True if self._is_for_notebooks_only(collection_path) else None
+
+    def _ignores_folder(self, folder: Path, config: pytest.Config) -> bool | None:
+        if folder not in self._folders:
+            is_above = self.scope.arguments is not None and any(
+                argument.is_relative_to(folder) for argument in self.scope.arguments
+            )
+            return True if self._is_for_notebooks_only(folder) and not is_above else None
+        if any(_matches_folder(pattern, folder) for pattern in config.getini("norecursedirs")):
+            self._only_notebooks.add(folder)
+            main: Any = config.pluginmanager.get_plugin("main")
+            ignored: bool | None = main.pytest_ignore_collect(
+                folder, _without_norecursedirs(config)
+            )
+            return bool(ignored)  # False ends the search: norecursedirs is not asked again
+        return None
+
+    def _is_for_notebooks_only(self, path: Path) -> bool:
+        """Whether pytest would not have come here without the planned notebooks."""
+        if any(folder in self._only_notebooks for folder in path.parents):
+            return True
+        arguments = self.scope.arguments
+        return arguments is not None and not any(
+            path == argument or argument in path.parents for argument in arguments
+        )
+
+    def pytest_collect_file(
+        self, file_path: Path, parent: pytest.Collector
+    ) -> pytest.Collector | None:
+        """A collector for a planned notebook."""
+        if file_path not in self._by_path:
+            return None
+        name = printable(file_path.name)
+        file: Any = NotebookFile.from_parent(parent, path=file_path)
+        if name != file_path.name:
+            file.name = name
+            file._nodeid = printable(file._nodeid)  # noqa: SLF001 - valid UTF-8 for every reporter
+        file.orders = self
+        collector: pytest.Collector = file
+        return collector
+
+    def make_item(self, parent: NotebookFile) -> NotebookItem:
+        """The item of a collected notebook, with its own settings, marks and skip."""
+        path = self._by_path[parent.path]
+        problem = None
+        try:
+            own = self.settings_of(path)
+        except NotebookError as error:
+            own, problem = settings.NotebookSettings(), error
+
+        def run_notebook(nbci_run: Any) -> None:
+            nbci_run()
+
+        marks = [getattr(pytest.mark, mark) for mark in own.marks]
+        if own.skip is not None:
+            marks.append(pytest.mark.skip(reason=own.skip))
+        run_notebook.pytestmark = marks  # type: ignore[attr-defined]
+        stem = printable(parent.path.stem)
+        item: NotebookItem = NotebookItem.from_parent(
+            parent, name=stem.replace("[", "(").replace("]", ")"), callobj=run_notebook
+        )
+        item.notebook_path, item.settings, item.problem = path, own, problem
+        item.attempt = Attempt(0)
+        return item
+
+    def settings_of(self, path: str) -> settings.NotebookSettings:
+        """The settings of the notebook at ``path``.
+
+        Raises:
+            NotebookError: Its metadata hold what is no setting.
+        """
+        root = self.context.repository.root
+        return settings.resolve_notebook(
+            self.context.table,
+            printable(path),
+            notebook.read_metadata(root / path),
+            self.context.timeout_flag,
+        )
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Put a notebook behind those that it needs, so that they run once."""
+        found = {item.notebook_path: item for item in items if isinstance(item, NotebookItem)}
+        if not any(item.settings.needs for item in found.values()):
+            return
+        ordered: dict[pytest.Item, None] = {}
+
+        def place(item: pytest.Item, above: tuple[str, ...] = ()) -> None:
+            if isinstance(item, NotebookItem) and item.notebook_path not in above:
+                for need in item.settings.needs:
+                    if need in found and found[need] not in ordered:
+                        place(found[need], (*above, item.notebook_path))
+            ordered.setdefault(item)
+
+        for item in items:
+            place(item)
+        items[:] = ordered
+
+
+COLLECTION = pytest.StashKey[NotebookCollection]()
+
+
+def _matches_folder(pattern: str, folder: Path) -> bool:
+    from _pytest.pathlib import fnmatch_ex
+
+    return fnmatch_ex(pattern, folder)
+
+
+def _without_norecursedirs(config: pytest.Config) -> Any:
+    """``config`` as pytest's own ignore hook reads it, with no norecursedirs."""
+    return SimpleNamespace(
+        getini=lambda name: [] if name == "norecursedirs" else config.getini(name),
+        getoption=config.getoption,
+        _getconftest_pathlist=config._getconftest_pathlist,  # noqa: SLF001 - pytest asks it
+    )

@@ -1,0 +1,24 @@
+"""Results reach the store (S3) and MLflow exactly once, from the files in the results folder.
+
+``Follower`` is the pytest side of a delivery process, ``follow`` its body, ``publish`` delivers
+later what waits. Nothing here changes a verdict. boto3 and MLflow are imported on use, in the
+delivery process only.
+"""
+
+from __future__ import annotations
+
+from pytest_nbci.delivery.destination import Destination, Report, result_id
+from pytest_nbci.delivery.embedded import prepare_tracking
+from pytest_nbci.delivery.follower import Follower, follow, publish
+from pytest_nbci.delivery.kernel import kernel_environment
+
+__all__ = [
+    "Destination",
+    "Follower",
+    "Report",
+    "follow",
+    "kernel_environment",
+    "prepare_tracking",
+    "publish",
+    "result_id",
+]

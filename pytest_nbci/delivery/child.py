@@ -1,0 +1,37 @@
+"""The start of a delivery process: reads what to do from stdin, and does it."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from pytest_nbci.delivery.destination import Destination
+from pytest_nbci.errors import DeliveryError
+
+
+def main(task: str) -> int:
+    """Do ``task`` for the destination in the first line of stdin; progress goes to stdout.
+
+    Args:
+        task: ``follow`` a session whose notebooks come as further lines, ``publish`` all that
+            waits, or ``make`` the embedded database.
+
+    Returns:
+        The exit code.
+    """
+    header = json.loads(sys.stdin.readline())
+    destination = Destination.from_dict(header["destination"])
+    try:
+        if task == "make":
+            from pytest_nbci.delivery.embedded import make  # one task a process
+
+            make(destination)
+            return 0
+        from pytest_nbci.delivery import publisher
+
+        if task == "follow":
+            return publisher.follow_session(destination, header["session"], sys.stdin, sys.stdout)
+        return publisher.deliver_all(destination, sys.stdout)
+    except DeliveryError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1

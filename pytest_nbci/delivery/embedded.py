@@ -1,0 +1,168 @@
+"""The MLflow database that needs no server: made once, before anything imports MLflow.
+
+MLflow migrates a fresh sqlite file on first use, and two first uses at once crash one of them.
+So the file, its schema and our experiment are made under a lock, and a marker says they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_nbci.delivery.destination import artifact_root, database
+from pytest_nbci.delivery.journal import lock
+from pytest_nbci.delivery.process import child_environment, command
+from pytest_nbci.errors import DeliveryError
+from pytest_nbci.store import write_atomically
+
+if TYPE_CHECKING:
+    from pytest_nbci.delivery.destination import Destination
+
+# A fresh schema takes 2 s on an idle machine; 120 covers a loaded one and a queue of others.
+_PATIENCE_S = 120
+
+
+def prepare_tracking(destination: Destination) -> None:
+    """Make the embedded database and the experiment, once, whoever comes first.
+
+    Safe in any number of processes; under a millisecond when it was done before. MLflow is
+    imported in a process of its own. Does nothing for a server and without tracking.
+
+    Raises:
+        DeliveryError: It cannot be made.
+    """
+    if _is_made(destination):
+        return
+    with _Turn(destination):
+        if _is_made(destination):
+            return
+        _make_elsewhere(destination)
+        _mark_made(destination)
+
+
+def prepare_here(destination: Destination) -> None:
+    """The same in this process, which is going to import MLflow anyway.
+
+    Raises:
+        DeliveryError: It cannot be made.
+    """
+    if _is_made(destination):
+        return
+    with _Turn(destination):
+        if not _is_made(destination):
+            make(destination)
+            _mark_made(destination)
+
+
+def make(destination: Destination) -> None:
+    """Make schema and experiment in this process. Call it under the lock.
+
+    Raises:
+        DeliveryError: MLflow fails.
+    """
+    from mlflow import MlflowClient  # 1.7 s, on use
+    from mlflow.store.db.utils import (
+        _upgrade_db,
+        create_sqlalchemy_engine_with_retry,
+    )
+
+    from pytest_nbci.delivery.mlflow_errors import told  # with MLflow only
+    from pytest_nbci.delivery.tracking import make_experiment
+
+    uri = str(destination.tracking_uri)
+    file = database(uri)
+    with told(uri):
+        if file is not None and file.exists() and file.is_relative_to(destination.state):
+            engine = create_sqlalchemy_engine_with_retry(uri)  # type: ignore[no-untyped-call]
+            _upgrade_db(engine)  # type: ignore[no-untyped-call]  # ours to upgrade with MLflow
+            engine.dispose()
+        make_experiment(MlflowClient(uri), destination.experiment, artifact_root(uri))
+
+
+def _make_elsewhere(destination: Destination) -> None:
+    try:
+        done = subprocess.run(
+            command("make"),
+            input=json.dumps({"destination": destination.to_dict()}) + "\n",
+            env=child_environment(os.environ, destination),
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise DeliveryError(f"{destination.tracking} could not be made: {error}.") from error
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
+        raise DeliveryError(f"{destination.tracking} could not be made: {lines[-1]}")
+
+
+class _Turn:
+    """The lock under which one process at a time makes a database."""
+
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+        self._path = _marker(destination).with_suffix(".lock")
+
+    def __enter__(self) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("ab")
+        except OSError as error:
+            raise DeliveryError(f"{self._path} could not be written: {error.strerror}.") from error
+        try:
+            free = lock(self._file.fileno(), _PATIENCE_S)
+        except OSError as error:
+            self._file.close()
+            raise DeliveryError(
+                f"{self._path} could not be locked: {error.strerror}.",
+                "Set NBCI_DIR to a folder on a local disk.",
+            ) from error
+        if not free:
+            self._file.close()
+            raise DeliveryError(
+                f"{self._destination.tracking} is being made by another process (>{_PATIENCE_S} s).",
+                f"End it (fuser {self._path}).",
+            )
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _is_made(destination: Destination) -> bool:
+    file = database(destination.tracking_uri)
+    if file is None:
+        return True
+    try:
+        return file.stat().st_size > 0 and _marker(destination).read_text("utf-8") == _mark()
+    except OSError:
+        return False
+
+
+def _mark_made(destination: Destination) -> None:
+    path = _marker(destination)
+    try:
+        write_atomically(path, _mark().encode())
+    except OSError as error:
+        raise DeliveryError(f"{path} could not be written: {error.strerror}.") from error
+
+
+def _marker(destination: Destination) -> Path:
+    name = hashlib.sha256(str(destination.tracking_mark).encode()).hexdigest()[:16]
+    return destination.journals / f"tracking-{name}"
+
+
+def _mark() -> str:
+    """Changes with the installed MLflow, whose schema may be newer; found without importing it."""
+    spec = find_spec("mlflow")
+    origin = spec.origin if spec is not None else None
+    if origin is None:
+        return f"no mlflow in {sys.prefix}"
+    status = Path(origin).with_name("version.py").stat()
+    return f"{origin} {status.st_size} {status.st_mtime_ns}"

@@ -1,0 +1,1 @@
+"""Running one notebook: private checkout, test data, kernel, papermill engine, verdict."""

@@ -1,0 +1,272 @@
+"""The private checkout: tracked files as they are in the working tree, and nothing else.
+
+A snapshot (one per session) is a tree object S made from a copy of the user's index, with new
+objects in a folder of our own: the user's repository is read, never written. A checkout (one per
+worker) is a shared clone whose files are reset to S before each notebook. Its working files are
+restored through a git directory that no notebook can reach; the ``.git`` that notebooks see is a
+copy, replaced when one of them changed it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_nbci.errors import CheckoutError, NbciError
+from pytest_nbci.execution.scratch import remove_tree
+from pytest_nbci.repository import GITLINK, Repository, find_repository, run_git
+
+# Settings of the user's clone that change how files look when they are checked out.
+_KEPT_CONFIG = (
+    r"^(filter\..*|core\.(autocrlf|eol|safecrlf|symlinks|filemode|ignorecase|precomposeunicode)"
+    r"|extensions\..*|remote\..*\.(promisor|partialclonefilter)|lfs\..*|user\..*)$"
+)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is tested: the tree of one working tree and of its initialised submodules.
+
+    Args:
+        top: Top level of the user's working tree.
+        tree: Id of the tree object S.
+        head: The commit that is checked out; None before the first one.
+        objects: Folder that holds the objects the user's repository lacks.
+        submodules: Path relative to ``top`` and snapshot of each initialised submodule.
+    """
+
+    top: Path
+    tree: str
+    head: str | None
+    objects: Path
+    submodules: tuple[tuple[str, Snapshot], ...] = ()
+
+    def to_plain(self) -> dict[str, Any]:
+        """Values that can be sent to an xdist worker; ``from_plain`` reads them back."""
+        return {
+            "top": os.fsencode(self.top),
+            "tree": self.tree,
+            "head": self.head,
+            "objects": os.fsencode(self.objects),
+            "submodules": [(os.fsencode(path), sub.to_plain()) for path, sub in self.submodules],
+        }
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Snapshot:
+        """The snapshot that ``to_plain`` described."""
+        return cls(
+            top=Path(os.fsdecode(data["top"])),
+            tree=data["tree"],
+            head=data["head"],
+            objects=Path(os.fsdecode(data["objects"])),
+            submodules=tuple(
+                (os.fsdecode(path), cls.from_plain(sub)) for path, sub in data["submodules"]
+            ),
+        )
+
+
+def make_snapshot(repository: Repository, folder: Path) -> Snapshot:
+    """Write S for ``repository`` as it is now, with new objects below ``folder``.
+
+    Raises:
+        UsageError: The index is unmerged.
+        CheckoutError: git could not read the working tree.
+    """
+    links = [entry.path for entry in repository.index if entry.mode == GITLINK]
+    objects, index = folder / "objects", folder / "index"
+    objects.mkdir(parents=True)
+    try:
+        top = repository.top
+        user_index = Path(os.fsdecode(_line(top, "rev-parse", "--git-path", "index")))
+        user_objects = top / os.fsdecode(_line(top, "rev-parse", "--git-path", "objects"))
+        if (top / user_index).exists():
+            shutil.copy2(top / user_index, index)
+        extra = {
+            "GIT_INDEX_FILE": str(index),
+            "GIT_OBJECT_DIRECTORY": str(objects),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(user_objects.resolve()),
+        }
+        run_git(top, ["-c", "core.hooksPath=/dev/null", "add", "--update", "."], extra)
+        tree = run_git(top, ["write-tree"], extra).decode().strip()
+    except (NbciError, OSError) as error:
+        raise CheckoutError(
+            f"The working tree {repository.top} could not be read: {error}"
+        ) from error
+    submodules = []
+    for number, link in enumerate(links):
+        if (repository.top / link / ".git").exists():
+            inner = find_repository(repository.top / link)
+            submodules.append((link, make_snapshot(inner, folder / f"s{number}")))
+    return Snapshot(repository.top, tree, repository.head, objects, tuple(submodules))
+
+
+def _line(folder: Path, *arguments: str) -> bytes:
+    return run_git(folder, arguments).removesuffix(b"\n")
+
+
+def _quoted(path: Path) -> str:
+    """A path as git reads it from a list that is separated by colons."""
+    text = str(path)
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' if ":" in text else text
+
+
+class Checkout:
+    """Working files equal to a snapshot, restored on demand.
+
+    Args:
+        snapshot: What the files are restored to.
+        folder: An empty or missing folder that this object may fill; its owner removes it.
+    """
+
+    def __init__(self, snapshot: Snapshot, folder: Path) -> None:
+        self._snapshot = snapshot
+        self._folder = folder
+        self._generation = 0
+        self._parts: list[_Part] = []
+
+    @property
+    def top(self) -> Path:
+        """Where the repository's top level lies in the checkout."""
+        return self._folder / str(self._generation)
+
+    def restore(self) -> None:
+        """Make the files equal to the snapshot. No process may hold any of them open.
+
+        Raises:
+            CheckoutError: Neither resetting nor a fresh clone succeeded.
+        """
+        if self._parts:
+            try:
+                for part in self._parts:
+                    part.reset()
+            except (NbciError, OSError):
+                remove_tree(self.top)
+                self._generation += 1
+            else:
+                return
+        try:
+            self._parts = list(self._clone(self._snapshot, self.top, self._folder / "git"))
+        except (NbciError, OSError) as error:
+            self._parts = []
+            raise CheckoutError(
+                f"The private checkout of {self._snapshot.top} could not be made: {error}",
+                f"Free space in {self._folder.parent}, or set TMPDIR to another disk.",
+            ) from error
+
+    def _clone(self, snapshot: Snapshot, target: Path, git_folder: Path) -> list[_Part]:
+        remove_tree(git_folder)
+        parts = [_Part.make(snapshot, target, git_folder)]
+        for number, (path, submodule) in enumerate(snapshot.submodules):
+            parts += self._clone(
+                submodule, target / path, git_folder.parent / f"{git_folder.name}.{number}"
+            )
+        return parts
+
+
+class _Part:
+    """One repository of a checkout: the main one, or a submodule."""
+
+    def __init__(self, snapshot: Snapshot, target: Path, git_folder: Path) -> None:
+        self._tree = snapshot.tree
+        self._target = target
+        self._visible = target / ".git"
+        self._private = git_folder / "private"
+        self._pristine = git_folder / "pristine"
+        self._signature: frozenset[tuple[str, int, int, int]] = frozenset()
+
+    @classmethod
+    def make(cls, snapshot: Snapshot, target: Path, git_folder: Path) -> _Part:
+        part = cls(snapshot, target, git_folder)
+        git_folder.mkdir(parents=True)
+        clone = git_folder / "clone"
+        run_git(
+            git_folder,
+            [
+                "clone",
+                "--quiet",
+                "--shared",
+                "--no-checkout",
+                "--template=",
+                str(snapshot.top),
+                str(clone),
+            ],
+        )
+        (clone / ".git").rename(part._private)
+        clone.rmdir()
+        with (part._private / "objects" / "info" / "alternates").open("ab") as file:
+            file.write(os.fsencode(snapshot.objects) + b"\n")
+        _configure(snapshot, part._private)
+        part._target.mkdir(parents=True, exist_ok=True)
+        part._restore_files()
+        shutil.copytree(part._private, part._pristine, symlinks=True)
+        part._restore_visible()
+        return part
+
+    def reset(self) -> None:
+        if self._signature != _signature(self._visible):
+            self._restore_visible()
+        self._restore_files()
+
+    def _restore_files(self) -> None:
+        place = [
+            f"--git-dir={self._private}",
+            f"--work-tree={self._target}",
+            "-c",
+            "core.hooksPath=/dev/null",
+        ]
+        self._target.mkdir(parents=True, exist_ok=True)
+        run_git(self._target, [*place, "read-tree", "--reset", "-u", self._tree])
+        run_git(self._target, [*place, "clean", "-ffdxq"])
+
+    def _restore_visible(self) -> None:
+        if self._visible.is_symlink() or self._visible.is_file():
+            self._visible.unlink()
+        elif self._visible.exists():
+            remove_tree(self._visible)
+        shutil.copytree(self._pristine, self._visible, symlinks=True)
+        self._signature = _signature(self._visible)
+
+
+def _configure(snapshot: Snapshot, git_dir: Path) -> None:
+    """Give the clone the commit, remote and file conversion of the user's repository."""
+    top = snapshot.top
+    place = f"--git-dir={git_dir}"
+    try:
+        kept = run_git(top, ["config", "--local", "--null", "--get-regexp", _KEPT_CONFIG])
+    except NbciError:
+        kept = b""  # nothing matched
+    for entry in kept.split(b"\0")[:-1]:
+        name, _, value = entry.partition(b"\n")
+        run_git(git_dir, [place, "config", "--add", os.fsdecode(name), os.fsdecode(value)])
+    storage = top / os.fsdecode(_line(top, "rev-parse", "--git-common-dir")) / "lfs"
+    if storage.is_dir():
+        run_git(git_dir, [place, "config", "lfs.storage", str(storage.resolve())])
+    # A notebook that pushes must not write into the user's repository.
+    try:
+        url = os.fsdecode(_line(top, "config", "--get", "remote.origin.url"))
+    except NbciError:
+        url = "/dev/null"
+    run_git(git_dir, [place, "config", "remote.origin.url", url])
+    if snapshot.head is not None:
+        run_git(git_dir, [place, "update-ref", "HEAD", snapshot.head])
+
+
+def _signature(folder: Path) -> frozenset[tuple[str, int, int, int]]:
+    """Changes with anything that is written below ``folder``."""
+    found = set()
+    pending = [str(folder)]
+    while pending:
+        try:
+            entries = list(os.scandir(pending.pop()))
+        except OSError:
+            return frozenset()
+        for entry in entries:
+            state = entry.stat(follow_symlinks=False)
+            found.add((entry.path, state.st_ino, state.st_size, state.st_ctime_ns))
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(entry.path)
+    return frozenset(found)

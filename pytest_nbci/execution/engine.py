@@ -1,0 +1,240 @@
+"""The papermill engine: runs cell after cell, stops at the first that decides, judges nothing.
+
+papermill prepares the notebook (parameters cell, metadata) and calls this engine; nbclient speaks
+to the kernel. What happened is kept in an ``Execution`` that ``verdict`` judges.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from nbclient.client import NotebookClient
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+from papermill.engines import Engine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+
+from pytest_nbci.execution.kernel import Exit, Kernel
+from pytest_nbci.notebook import RAISES_EXCEPTION, SKIP_EXECUTION, Notebook, tags
+from pytest_nbci.records import CellStatus
+
+NAME = "nbci"
+
+Stop = Literal[
+    "error", "exit", "kernel_died", "timeout", "cell_timeout", "did_not_raise", "aborted"
+]
+
+# The wait for a cell's last outputs after its reply; nbclient's 4 s are short for big figures.
+_LAST_OUTPUTS_S = 60
+
+
+@dataclass
+class CellRun:
+    """What happened to one code cell (``index`` counts all cells of the executed notebook)."""
+
+    index: int
+    status: CellStatus
+    duration_s: float | None = None
+
+
+@dataclass
+class Execution:
+    """What happened to one notebook.
+
+    Args:
+        kernel: The running kernel.
+        timeout_s: For all cells together.
+        cell_timeout_s: For each cell; None for no limit.
+    """
+
+    kernel: Kernel
+    timeout_s: float
+    cell_timeout_s: float | None = None
+    content: NotebookNode | None = None
+    cells: list[CellRun] = field(default_factory=list)
+    stop: Stop | None = None
+    stopped_at: int | None = None
+    reply: Mapping[str, Any] = field(default_factory=dict)
+    exit: Exit | None = None
+    limit_s: float | None = None
+
+
+def run_notebook(
+    notebook: Notebook, parameters: Mapping[str, Any], execution: Execution
+) -> Execution:
+    """Run ``notebook`` on the kernel of ``execution``, which is filled and returned."""
+    import papermill
+
+    node = _as_node(notebook.content)
+    choice = execution.kernel.choice
+    # papermill raises what the verdict reads from the outputs.
+    with _quiet(), suppress(PapermillExecutionError):
+        papermill.execute_notebook(
+            node,
+            None,
+            parameters=dict(parameters),
+            engine_name=NAME,
+            kernel_name=choice.name,
+            language=choice.language,
+            progress_bar=False,
+            request_save_on_cell_execute=False,
+            execution=execution,
+        )
+    return execution
+
+
+class NbciEngine(Engine):  # type: ignore[misc]
+    """papermill's engine called ``nbci``; see ``run_notebook``."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls,
+        nb_man: Any,
+        kernel_name: str,  # noqa: ARG003 - papermill's protocol
+        *,
+        execution: Execution,
+        **_: Any,
+    ) -> None:
+        """Run all cells of ``nb_man.nb``; the arguments are papermill's engine protocol."""
+        # A copy of the list: papermill inserts cells of its own into the original on errors.
+        execution.content = NotebookNode(nb_man.nb)
+        execution.content.cells = list(nb_man.nb.cells)
+        execution.kernel.run(_run_cells(nb_man, execution))
+
+
+papermill_engines.register(NAME, NbciEngine)
+
+
+class _Client(NotebookClient):  # type: ignore[misc]
+    """nbclient's client with a deadline for the whole notebook, keeping each cell's reply."""
+
+    def __init__(self, content: NotebookNode, execution: Execution) -> None:
+        super().__init__(
+            content,
+            km=execution.kernel.manager,
+            timeout_func=lambda _: self.limit()[0],
+            allow_errors=True,
+            iopub_timeout=_LAST_OUTPUTS_S,
+            store_widget_state=True,
+            record_timing=False,
+        )
+        self.kc = execution.kernel.client
+        self.reset_execution_trackers()
+        self.reply: Mapping[str, Any] = {}
+        self.on_cell_executed = self._keep_reply
+        self._cell_limit = execution.cell_timeout_s
+        self._deadline = time.monotonic() + execution.timeout_s
+
+    def _keep_reply(self, execute_reply: Mapping[str, Any], **_: Any) -> None:
+        self.reply = execute_reply["content"]
+
+    def limit(self) -> tuple[float, Stop]:
+        """Seconds that the next cell may take, and which limit that is."""
+        left = max(self._deadline - time.monotonic(), 0.001)
+        if self._cell_limit is not None and self._cell_limit < left:
+            return self._cell_limit, "cell_timeout"
+        return left, "timeout"
+
+
+async def _run_cells(nb_man: Any, execution: Execution) -> None:
+    client = _Client(nb_man.nb, execution)
+    for index, cell in enumerate(nb_man.nb.cells):
+        if cell.cell_type != "code":
+            nb_man.cell_start(cell, index)
+            nb_man.cell_complete(cell, index)
+            continue
+        run = CellRun(index, _status_without_running(cell) or "not run")
+        execution.cells.append(run)
+        if run.status != "not run" or execution.stop is not None:
+            continue
+        nb_man.cell_start(cell, index)
+        started = time.monotonic()
+        execution.stop = await _run_cell(client, cell, index, execution)
+        run.duration_s = time.monotonic() - started
+        if execution.stop in (None, "exit"):
+            run.status = "passed"
+        else:
+            run.status = "not run" if execution.stop == "aborted" else "failed"
+            nb_man.cell_exception(cell, index)
+        nb_man.cell_complete(cell, index)
+        if execution.stop is not None:
+            execution.stopped_at = index
+    if execution.stop not in ("kernel_died", "timeout", "cell_timeout"):
+        client.set_widgets_metadata()
+
+
+async def _run_cell(
+    client: _Client, cell: NotebookNode, index: int, execution: Execution
+) -> Stop | None:
+    limit_s, limit = client.limit()
+    client.reply = {}
+    try:
+        await client.async_execute_cell(cell, index)
+    except CellTimeoutError:
+        execution.limit_s = execution.timeout_s if limit == "timeout" else limit_s
+        return limit
+    except DeadKernelError:
+        execution.exit = execution.kernel.exit()
+        return "kernel_died"
+    execution.reply = client.reply
+    return _stop_after(cell, client.reply)
+
+
+def _stop_after(cell: Mapping[str, Any], reply: Mapping[str, Any]) -> Stop | None:
+    """What a cell that was answered means for the rest."""
+    if reply.get("status") == "aborted":
+        return "aborted"
+    if _asks_exit(reply):
+        return "exit"
+    error = error_name(cell, reply)
+    if RAISES_EXCEPTION in tags(cell):
+        return "did_not_raise" if error is None else None
+    if error == "SystemExit":
+        return "exit"
+    return None if error is None else "error"
+
+
+def _status_without_running(cell: NotebookNode) -> CellStatus | None:
+    if not cell.source.strip():
+        return "blank"
+    return "skipped" if SKIP_EXECUTION in tags(cell) else None
+
+
+def _asks_exit(reply: Mapping[str, Any]) -> bool:
+    return any(item.get("source") == "ask_exit" for item in reply.get("payload") or ())
+
+
+def error_name(cell: Mapping[str, Any], reply: Mapping[str, Any]) -> str | None:
+    """The name of the error; an output or a reply may each come without the other."""
+    for output in cell["outputs"]:
+        if output["output_type"] == "error":
+            return str(output["ename"])
+    if reply.get("status") == "error":
+        return str(reply.get("ename") or "error")
+    return None
+
+
+def _as_node(content: Mapping[str, Any]) -> NotebookNode:
+    import nbformat
+
+    node: NotebookNode = nbformat.from_dict(dict(content))
+    return node
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Papermill and nbclient report through the logging module; a test's log is the user's."""
+    names = ("papermill", "traitlets")
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

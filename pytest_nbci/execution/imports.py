@@ -1,0 +1,117 @@
+"""Editable installs of the repository under test import from the checkout, not the user's tree.
+
+``pip install -e .`` puts the user's tree on ``sys.path``, or an import hook that points there. A
+``sitecustomize`` module of ours, in front of PYTHONPATH only where there is something to change,
+rewrites both in the kernel and in every Python process that it starts
+(https://docs.python.org/3/library/site.html#module-sitecustomize).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+_REWRITE = '''\
+"""Makes imports from {old!r} come from {new!r}."""
+import os, sys
+
+OLD, NEW, KEEP = {old!r}, {new!r}, {keep!r}
+
+
+def moved(value):
+    if isinstance(value, str) and (value == OLD or value.startswith(OLD + os.sep)):
+        if not any(value == path or value.startswith(path + os.sep) for path in KEEP):
+            return NEW + value[len(OLD):]
+    return value
+
+
+def rewrite(mapping):
+    for key, value in list(mapping.items()):
+        if isinstance(value, str):
+            new = moved(value)
+        elif isinstance(value, list):
+            new = [moved(item) for item in value]
+        else:
+            continue
+        if new != value:
+            mapping[key] = new
+
+
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path[:] = list(dict.fromkeys(moved(path) for path in sys.path if path != here))
+for finder in list(sys.meta_path):
+    module = sys.modules.get(getattr(finder, "__module__", None) or type(finder).__module__)
+    for holder in (module, finder, type(finder)):
+        if getattr(holder, "__name__", "") in ("importlib._bootstrap_external", "type"):
+            continue
+        for value in list(getattr(holder, "__dict__", {{}}).values()):
+            if isinstance(value, dict) and value is not sys.modules:
+                rewrite(value)
+sys.modules.pop("sitecustomize", None)
+try:
+    import sitecustomize
+except ImportError:
+    pass
+finally:
+    del OLD, NEW, KEEP
+'''
+
+_PROBE = """
+import json, sys
+found = list(sys.path)
+for finder in sys.meta_path:
+    module = sys.modules.get(getattr(finder, "__module__", None) or type(finder).__module__)
+    for holder in (module, finder, type(finder)):
+        for value in list(getattr(holder, "__dict__", {}).values()):
+            if isinstance(value, dict) and value is not sys.modules:
+                for item in list(value.values()):
+                    items = item if isinstance(item, list) else [item]
+                    found += [path for path in items if isinstance(path, str)]
+print(json.dumps(found))
+"""
+
+
+def leads_into(top: Path) -> bool:
+    """Whether this interpreter, freshly started, would import from below ``top``.
+
+    What lies below ``sys.prefix`` (a virtual environment inside the repository) does not count.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE], check=False, capture_output=True, cwd="/", text=True
+    )
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        return False
+    return any(_is_below(path, top) and not _is_kept(path) for path in found)
+
+
+def import_environment(old: Path, new: Path, folder: Path) -> dict[str, str]:
+    """Variables that make Python import from ``new`` what is installed from ``old``.
+
+    Args:
+        old: Top level of the user's working tree.
+        new: Top level of the checkout.
+        folder: A folder to write ``sitecustomize.py`` into.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    keep = sorted({sys.prefix, sys.exec_prefix, str(Path(sys.prefix).resolve())})
+    text = _REWRITE.format(old=str(old), new=str(new), keep=keep)
+    (folder / "sitecustomize.py").write_text(text, encoding="utf-8")
+    present = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    moved = [
+        str(new) + path[len(str(old)) :] if _is_below(path, old) and not _is_kept(path) else path
+        for path in present
+    ]
+    return {"PYTHONPATH": os.pathsep.join([str(folder), *moved])}
+
+
+def _is_below(path: str, top: Path) -> bool:
+    return path == str(top) or path.startswith(f"{top}{os.sep}")
+
+
+def _is_kept(path: str) -> bool:
+    return any(_is_below(path, Path(prefix)) for prefix in (sys.prefix, sys.exec_prefix))

@@ -1,0 +1,230 @@
+"""One kernel for one notebook: which one, started, ended with everything that it started.
+
+Kernels of this interpreter run by this interpreter, whatever ``python3`` is registered as: the
+environment under test is the one that pytest runs in. Sockets are Unix sockets, so kernels that
+start side by side cannot take each other's port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pytest_nbci.errors import KernelError
+from pytest_nbci.execution.processes import MARK, kill_all, peak_memory_bytes
+
+T = TypeVar("T")
+
+NATIVE = "python3"
+_PYTHON_LANGUAGES = ("python", "python3", "ipython", "python2")
+_STDERR_LINES = 20
+# pytest's own variables would tell a notebook that it is under test.
+_DROPPED_PREFIXES = ("PYTEST_", "GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_PREFIX")
+
+
+@dataclass(frozen=True)
+class KernelChoice:
+    """A kernel: its name, language and kernelspec; ``note`` says how it differs from the wish."""
+
+    name: str
+    language: str
+    spec: Any
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a kernel ended: its return code (negative: the signal) and last lines of stderr."""
+
+    code: int | None
+    stderr_tail: str
+
+    @property
+    def reason(self) -> str:
+        """``killed by SIGSEGV`` or ``ended with exit code 3``."""
+        if self.code is not None and self.code < 0:
+            try:
+                return f"was killed by {signal.Signals(-self.code).name}"
+            except ValueError:
+                return f"was killed by signal {-self.code}"
+        return "ended" if self.code is None else f"ended with exit code {self.code}"
+
+
+def choose_kernel(wanted: str | None, own: str | None, language: str) -> KernelChoice:
+    """The kernel to run a notebook with.
+
+    Args:
+        wanted: The setting ``kernel``; it must exist.
+        own: The name in the notebook's kernelspec; another one of the language stands in for it.
+        language: The notebook's language.
+
+    Raises:
+        KernelError: ``wanted`` does not exist, or no kernel of the language does.
+    """
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    manager = KernelSpecManager()
+    found: dict[str, str] = manager.find_kernel_specs()
+    is_python = language.lower() in _PYTHON_LANGUAGES
+    if wanted is not None and wanted != NATIVE and wanted not in found:
+        raise KernelError(
+            f"The kernel {wanted!r} (setting kernel) is not installed; "
+            f"known: {', '.join(sorted({NATIVE, *found}))}.",
+            "Install it, or correct the setting.",
+        )
+    name = wanted or own
+    if name == NATIVE or (name not in found and is_python):
+        note = "" if name in (NATIVE, None) else f"kernel {name} is not installed; {NATIVE} ran it"
+        return KernelChoice(NATIVE, "python", _native_spec(), note)
+    if name in found:
+        spec = manager.get_kernel_spec(name)
+        return KernelChoice(name, str(spec.language or language), spec)
+    for other in sorted(found):
+        spec = manager.get_kernel_spec(other)
+        if str(spec.language).lower() == language.lower():
+            note = f"kernel {name} is not installed; {other} ran it" if name else ""
+            return KernelChoice(other, language, spec, note)
+    raise KernelError(
+        f"No kernel for the language {language!r} is installed (the notebook names {name!r}).",
+        _KERNEL_PACKAGES.get(language.lower(), "Install one, or name one by the setting kernel."),
+    )
+
+
+_KERNEL_PACKAGES = {
+    "r": "Install IRkernel: install.packages('IRkernel'); IRkernel::installspec().",
+    "julia": 'Install IJulia: using Pkg; Pkg.add("IJulia").',
+    "bash": "Install bash_kernel: pip install bash_kernel && python -m bash_kernel.install.",
+}
+
+
+def _native_spec() -> Any:
+    import importlib.util
+
+    from jupyter_client.kernelspec import KernelSpec
+
+    if importlib.util.find_spec("ipykernel") is None:
+        raise KernelError(
+            f"{sys.executable} has no Python kernel.", "Install it: pip install ipykernel."
+        )
+    return KernelSpec(
+        argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        display_name="Python 3",
+        language="python",
+        metadata={"debugger": True},
+    )
+
+
+def kernel_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment as a kernel gets it: without pytest's traces, with ``extra``."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(_DROPPED_PREFIXES)
+    }
+    return {**kept, **extra}
+
+
+class Kernel:
+    """A running kernel and its client; ``stop`` ends it with all that it started.
+
+    Args:
+        choice: Which kernel.
+        folder: A short folder for its sockets and streams; the caller owns it.
+    """
+
+    def __init__(self, choice: KernelChoice, folder: Path) -> None:
+        self.choice = choice
+        self._mark = uuid.uuid4().hex
+        self._folder = folder
+        self._runner = asyncio.Runner()
+        self._group: int | None = None
+        self.manager: Any = None
+        self.client: Any = None
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run ``coroutine`` on the event loop that the kernel's sockets belong to."""
+        return self._runner.run(coroutine)
+
+    def start(self, cwd: Path, environment: Mapping[str, str], timeout_s: float) -> None:
+        """Start the kernel process and wait until it answers.
+
+        Raises:
+            KernelError: It did not start or did not answer within ``timeout_s``; the message
+                ends with the kernel's own stderr.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.run(self._start(cwd, environment, timeout_s))
+        except (RuntimeError, OSError) as error:
+            exit_ = self.exit()
+            tail = exit_.stderr_tail.strip().splitlines()
+            said = f": {tail[-1]}" if tail else f" ({error})."
+            ended = exit_.reason if exit_.code is not None else f"did not answer in {timeout_s:g} s"
+            raise KernelError(
+                f"The kernel {self.choice.name} {ended}{said}",
+                f"Try: {' '.join(self.choice.spec.argv[:3])} --version.",
+            ) from error
+
+    async def _start(self, cwd: Path, environment: Mapping[str, str], timeout_s: float) -> None:
+        from jupyter_client.manager import AsyncKernelManager
+
+        manager: Any = AsyncKernelManager(
+            kernel_name=self.choice.name,
+            connection_file=str(self._folder / "kernel.json"),
+            transport="ipc",
+            ip=str(self._folder / "s"),
+        )
+        manager._kernel_spec = self.choice.spec  # noqa: SLF001 - the one way to give a kernelspec
+        self.manager = manager
+        with (self._folder / "stderr").open("wb") as stderr:
+            await manager.start_kernel(
+                cwd=str(cwd),
+                env={**environment, MARK: self._mark},
+                stdin=None,
+                stdout=stderr,
+                stderr=stderr,
+            )
+        self._group = manager.provisioner.pgid
+        self.client = manager.client()
+        self.client.start_channels()
+        await self.client.wait_for_ready(timeout=timeout_s)
+
+    def peak_memory_bytes(self) -> int | None:
+        """Highest resident memory of the kernel process so far, where the system says it."""
+        pid = getattr(self.manager.provisioner, "pid", None) if self.manager else None
+        return peak_memory_bytes(pid) if pid else None
+
+    def exit(self) -> Exit:
+        """How the kernel ended, as far as it did."""
+        process = getattr(self.manager.provisioner, "process", None) if self.manager else None
+        try:
+            tail = (self._folder / "stderr").read_bytes()[-20_000:].decode(errors="replace")
+        except OSError:
+            tail = ""
+        lines = tail.splitlines()[-_STDERR_LINES:]
+        return Exit(process.poll() if process else None, "\n".join(lines))
+
+    def stop(self, *, at_once: bool) -> None:
+        """End the kernel and every process that it started.
+
+        Args:
+            at_once: Kill instead of asking first; asking lets exit handlers run (MLflow's queue
+                of unsent metrics is emptied by one).
+        """
+        try:
+            if self.manager is not None and self.manager.has_kernel:
+                self.run(self.manager.shutdown_kernel(now=at_once))
+            if self.client is not None:
+                self.client.stop_channels()
+        except (RuntimeError, OSError):
+            pass  # a kernel that is gone already; the processes are killed below all the same
+        finally:
+            kill_all(self._mark, self._group)
+            self._runner.close()
+            if self.manager is not None:
+                self.manager.context.destroy(linger=0)

@@ -1,0 +1,255 @@
+"""One notebook's run from restored checkout to verdict, in the two phases that pytest reports.
+
+``Bench.prepare`` is the setup phase (checkout, test data, parameters, kernel), ``Run.execute`` the
+call phase, ``Run.close`` the end. A worker has one bench.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_nbci import notebook as notebooks
+from pytest_nbci.errors import CheckoutError, DataError, KernelError, NotebookError
+from pytest_nbci.execution.checkout import Checkout, Snapshot
+from pytest_nbci.execution.imports import import_environment, leads_into
+from pytest_nbci.execution.kernel import Kernel, choose_kernel, kernel_environment
+from pytest_nbci.execution.test_data import LaidOver, NotebookData, check_unchanged, lay_over
+from pytest_nbci.execution.verdict import Verdict, judge
+from pytest_nbci.notebook import Notebook
+from pytest_nbci.records import utc_now
+from pytest_nbci.repository import printable
+from pytest_nbci.settings import NotebookSettings, matches
+
+_CAUSES: tuple[tuple[type[Exception], str], ...] = (
+    (CheckoutError, "checkout_error"),
+    (DataError, "test_data_error"),
+    (KernelError, "kernel_start"),
+)
+
+
+class SetupProblem(Exception):  # noqa: N818 - it is reported, not handled
+    """The notebook could not even start; the verdict says why."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.message)
+        self.verdict = verdict
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to run: a notebook (path relative to the project root), its settings and data."""
+
+    path: str
+    settings: NotebookSettings
+    data: NotebookData
+
+    @property
+    def name(self) -> str:
+        """The notebook as sentences and records call it."""
+        return printable(self.path)
+
+
+@dataclass
+class Run:
+    """A prepared notebook with its running kernel; ``close`` must be called.
+
+    ``notebook`` is None when the file is no notebook: ``verdict`` says so before any kernel.
+    """
+
+    order: Order
+    notebook: Notebook | None
+    parameters: Mapping[str, Any]
+    started_at: str
+    warnings: tuple[str, ...]
+    top: Path
+    root: Path
+    laid: LaidOver = field(default_factory=LaidOver)
+    kernel: Kernel | None = None
+    kernel_name: str | None = None
+    verdict: Verdict | None = None
+    content: dict[str, Any] | None = None
+    duration_s: float = 0.0
+    peak_memory_bytes: int | None = None
+
+    def execute(self) -> Verdict:
+        """Run all cells and judge them."""
+        if self.verdict is not None or self.kernel is None or self.notebook is None:
+            return self.verdict or Verdict("passed")
+        from pytest_nbci.execution.engine import Execution, run_notebook
+
+        settings = self.order.settings
+        execution = Execution(self.kernel, settings.timeout, settings.cell_timeout)
+        begun = time.monotonic()
+        try:
+            run_notebook(self.notebook, self.parameters, execution)
+            self.verdict = judge(self.order.name, self.notebook, execution, self.top)
+        finally:
+            self.duration_s = time.monotonic() - begun
+            self.content = None if execution.content is None else dict(execution.content)
+            self.peak_memory_bytes = self.kernel.peak_memory_bytes()
+        return self.verdict
+
+    def close(self) -> None:
+        """End the kernel and all its processes.
+
+        Raises:
+            DataError: The notebook changed test data that was linked.
+        """
+        if self.kernel is not None:
+            hung = self.verdict is None or self.verdict.cause in _HUNG
+            self.kernel.stop(at_once=hung)
+            self.kernel = None
+        check_unchanged(self.laid)
+
+    def kept_files(self) -> dict[str, Path]:
+        """Files that the notebook wrote and ``keep`` names, by their name in the project."""
+        if not self.order.settings.keep:
+            return {}
+        files = (path for path in self.root.rglob("*") if path.is_file())
+        named = {printable(path.relative_to(self.root).as_posix()): path for path in files}
+        return {
+            name: path for name, path in named.items() if matches(name, self.order.settings.keep)
+        }
+
+
+_HUNG = ("timeout", "cell_timeout", "kernel_died")
+
+
+class Bench:
+    """Where one worker runs its notebooks, one after the other.
+
+    Args:
+        snapshot: What the checkout is restored to.
+        prefix: The project root relative to the repository's top level ("" or ending in "/").
+        folder: Scratch folder of this worker; its owner removes it.
+    """
+
+    def __init__(self, snapshot: Snapshot, prefix: str, folder: Path) -> None:
+        self._snapshot = snapshot
+        self._prefix = prefix
+        self._folder = folder
+        self._checkout = Checkout(snapshot, folder / "c")
+        self._is_editable = leads_into(snapshot.top)
+        self._settled: tuple[Order, ...] = ()
+
+    @property
+    def root(self) -> Path:
+        """The project root in the checkout."""
+        return self._checkout.top / self._prefix
+
+    def prepare(
+        self,
+        order: Order,
+        environment: Callable[[Notebook], Mapping[str, str]],
+        chain: tuple[Order, ...] = (),
+    ) -> Run:
+        """Everything before the first cell.
+
+        Args:
+            order: The notebook to run.
+            environment: Gives the variables its kernel needs beyond the present ones.
+            chain: Notebooks that must have run in the same checkout before, in order. Where they
+                are the last that ran here they are not run again.
+
+        Raises:
+            SetupProblem: Checkout, test data, parameters or kernel stood in the way, or a
+                notebook of the chain did not pass.
+        """
+        started_at = utc_now()
+        try:
+            self._settle(chain, environment)
+            run = self._prepare(order, environment, started_at)
+        except (CheckoutError, DataError, KernelError) as error:
+            cause = next(cause for kind, cause in _CAUSES if isinstance(error, kind))
+            raise SetupProblem(Verdict("error", cause, error.message, error.cure)) from error
+        return run
+
+    def passed(self, order: Order, chain: tuple[Order, ...]) -> None:
+        """Note that ``order`` passed after ``chain``, so that what needs it can follow."""
+        self._settled = (*chain, order)
+
+    def _settle(
+        self, chain: tuple[Order, ...], environment: Callable[[Notebook], Mapping[str, str]]
+    ) -> None:
+        if chain and self._settled == chain:
+            self._settled = ()
+            return
+        self._settled = ()
+        self._checkout.restore()
+        for order in chain:
+            run = self._prepare(order, environment, utc_now())
+            try:
+                verdict = run.execute()
+            finally:
+                run.close()
+            if verdict.outcome != "passed":
+                raise SetupProblem(
+                    Verdict(
+                        "error",
+                        "needs_failed",
+                        f"{order.name}, which this notebook needs, failed: {verdict.message}",
+                        verdict.cure,
+                    )
+                )
+
+    def _prepare(
+        self,
+        order: Order,
+        environment: Callable[[Notebook], Mapping[str, str]],
+        started_at: str,
+    ) -> Run:
+        project_root = self._snapshot.top / self._prefix
+        laid = lay_over(order.data, project_root, self.root, self._checkout.top)
+        source = self.root / order.path
+        if not source.exists():  # named as an argument, and in no commit
+            source = project_root / order.path
+        run = Run(order, None, {}, started_at, (), self._checkout.top, self.root, laid)
+        try:
+            run.notebook = notebooks.load(source, order.name)
+        except NotebookError as error:
+            run.verdict = Verdict("failed", "bad_notebook", error.message, error.cure)
+            return run
+        run.parameters = _parameters(run.notebook, order)
+        choice = choose_kernel(
+            order.settings.kernel, run.notebook.kernel_name, run.notebook.language
+        )
+        run.kernel_name = choice.name
+        run.warnings = (choice.note,) if choice.note else ()
+        run.kernel = Kernel(choice, self._folder / "k")
+        try:
+            run.kernel.start(
+                (self.root / order.path).parent,
+                kernel_environment({**self._import_environment(), **environment(run.notebook)}),
+                order.settings.start_timeout,
+            )
+        except BaseException:
+            run.kernel.stop(at_once=True)
+            raise
+        return run
+
+    def _import_environment(self) -> dict[str, str]:
+        if not self._is_editable:
+            return {}
+        return import_environment(self._snapshot.top, self._checkout.top, self._folder / "site")
+
+
+def _parameters(notebook: Notebook, order: Order) -> dict[str, Any]:
+    """Profile parameters where declared, the notebook's own settings strictly."""
+    declared = notebooks.declared_parameters(notebook.content)
+    unknown = [name for name in order.settings.parameters if name not in declared]
+    if unknown:
+        known = f"known: {', '.join(declared)}" if declared else "it declares none"
+        raise SetupProblem(
+            Verdict(
+                "error",
+                "unknown_parameter",
+                f"{order.name} has no parameter {unknown[0]!r}; {known}.",
+                "Correct the name in the settings, or assign it in the cell tagged parameters.",
+            )
+        )
+    found = {name: value for name, value in order.data.parameters.items() if name in declared}
+    return {**found, **order.settings.parameters}

@@ -1,0 +1,192 @@
+"""Test data: what the fixture ``nbci_test_data`` returns, and laying it over the checkout.
+
+Small files are copied, large ones linked; a linked file that the notebook changed is an error,
+since the change reached the user's own data.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pytest_nbci.errors import DataError
+
+# Above this a copy before each notebook costs more than a notebook's own start (about 0.05 s).
+LINK_ABOVE_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class NotebookData:
+    """Data for one notebook's test run.
+
+    Args:
+        parameters: Values for the cell tagged ``parameters``; a name that the notebook does not
+            declare is left out.
+        files: File name relative to the project root → the file or folder to lay there.
+        root: A folder; everything below it is laid over the project root.
+
+    Relative paths (values of ``files``, ``root``) are relative to the user's project root.
+    """
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str | os.PathLike[str]] = field(default_factory=dict)
+    root: str | os.PathLike[str] | None = None
+
+
+@dataclass(frozen=True)
+class Linked:
+    """A file that was linked instead of copied, and its state before the notebook ran."""
+
+    name: str
+    source: Path
+    state: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class LaidOver:
+    """What lies over the checkout: names relative to the project root, and the linked ones."""
+
+    names: tuple[str, ...] = ()
+    linked: tuple[Linked, ...] = ()
+
+
+def check_data(value: object, origin: str) -> NotebookData:
+    """``value`` if it is what the fixture may return; None stands for "no data".
+
+    Raises:
+        DataError: It is something else.
+    """
+    if value is None:
+        return NotebookData()
+    if not isinstance(value, NotebookData):
+        raise DataError(
+            f"The fixture nbci_test_data ({origin}) returned "
+            f"a {type(value).__name__}: {value!r:.80}.",
+            "Return pytest_nbci.NotebookData(parameters={...}, files={...}, root=...).",
+        )
+    for name, kind in (("parameters", value.parameters), ("files", value.files)):
+        if not isinstance(kind, Mapping):
+            raise DataError(
+                f"NotebookData.{name} of nbci_test_data ({origin}) is {kind!r:.80}.",
+                "Give a dict.",
+            )
+    return value
+
+
+def lay_over(
+    data: NotebookData, project_root: Path, target_root: Path, target_top: Path
+) -> LaidOver:
+    """Put the files of ``data`` into the checkout.
+
+    Args:
+        data: What to lay.
+        project_root: The user's project root; relative paths start there.
+        target_root: The project root in the checkout.
+        target_top: The checkout itself; nothing is written outside it.
+
+    Raises:
+        DataError: A file does not exist, cannot be read, or would leave the checkout.
+    """
+    names: list[str] = []
+    linked: list[Linked] = []
+    for name, source in _files(data, project_root):
+        target = _target(name, target_root, target_top)
+        try:
+            state = source.stat()
+            if target.is_dir() and not target.is_symlink():
+                raise DataError(f"The test data file {name} would replace a folder of that name.")
+            target.unlink(missing_ok=True)
+            if state.st_size > LINK_ABOVE_BYTES:
+                target.symlink_to(source)
+                linked.append(Linked(name, source, _state(source)))
+            else:
+                shutil.copyfile(source, target)
+                shutil.copymode(source, target)
+        except OSError as error:
+            raise DataError(
+                f"The test data file {source} could not be laid at {name}: "
+                f"{error.strerror or error}."
+            ) from error
+        names.append(name)
+    return LaidOver(tuple(names), tuple(linked))
+
+
+def check_unchanged(laid: LaidOver) -> None:
+    """Make sure that no linked file was changed by the notebook.
+
+    Raises:
+        DataError: One was; the sentence names it.
+    """
+    for link in laid.linked:
+        try:
+            same = _state(link.source) == link.state
+        except OSError:
+            same = False
+        if not same:
+            raise DataError(
+                f"The notebook changed {link.source}, test data that was linked as {link.name}.",
+                "Let it write to another file; restore the data.",
+            )
+
+
+def _files(data: NotebookData, project_root: Path) -> Iterator[tuple[str, Path]]:
+    if data.root is not None:
+        root = project_root / data.root
+        if not root.is_dir():
+            raise DataError(
+                f"The folder of test data {root} does not exist.",
+                "Create it and git add its files, or correct root.",
+            )
+        yield from _walk(root, "")
+    for name, value in data.files.items():
+        source = project_root / value
+        if source.is_dir():
+            yield from _walk(source, f"{name.rstrip('/')}/")
+        elif source.is_file():
+            yield str(name), Path(os.path.abspath(source))  # noqa: PTH100 - a link stays a link
+        else:
+            raise DataError(
+                f"The test data file {source} (for {name}) does not exist.",
+                "Create it, or correct files.",
+            )
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+    for parent, folders, names in os.walk(os.path.abspath(folder)):  # noqa: PTH100
+        folders.sort()
+        base = Path(parent).relative_to(os.path.abspath(folder)).as_posix()  # noqa: PTH100
+        for name in sorted(names):
+            yield prefix + (name if base == "." else f"{base}/{name}"), Path(parent, name)
+
+
+def _target(name: str, root: Path, top: Path) -> Path:
+    pure = PurePosixPath(name)
+    refusal = f"The test data name {name!r} leads outside the checkout."
+    cure = "Use a name relative to the project root."
+    if pure.is_absolute() or not pure.name:
+        raise DataError(refusal, cure)
+    target = Path(os.path.normpath(root / pure))
+    if not target.is_relative_to(top) or ".git" in target.relative_to(top).parts:
+        raise DataError(refusal, cure)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"The test data file {name} cannot be laid: {error.filename} is not a folder."
+        ) from error
+    if not target.parent.resolve().is_relative_to(top.resolve()):
+        raise DataError(
+            f"{refusal[:-1]}: {target.parent.relative_to(top)} is a link "
+            f"to {target.parent.resolve()}.",
+            "Remove that link from git.",
+        )
+    return target
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns

@@ -1,0 +1,111 @@
+"""The fixtures of a notebook's test: its data, and the notebook ready to run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from pytest_nbci import delivery, settings
+from pytest_nbci.collection import COLLECTION, DATA_FIXTURE, NotebookCollection, NotebookItem
+from pytest_nbci.errors import DataError, NbciError
+from pytest_nbci.execution.run import Order, SetupProblem
+from pytest_nbci.execution.test_data import NotebookData, check_data
+from pytest_nbci.execution.verdict import Verdict
+from pytest_nbci.notebook import Notebook
+from pytest_nbci.reports import NotebookFailure
+
+
+@pytest.fixture(scope="session")
+def nbci_test_data(pytestconfig: pytest.Config) -> NotebookData:
+    """Test data for notebooks: files laid over the checkout, and parameters.
+
+    Override it in a conftest.py; it may use other fixtures. This default is the profile in
+    [tool.nbci.data].
+    """
+    return _profile_data(pytestconfig.stash[COLLECTION])
+
+
+@pytest.fixture
+def nbci_run(
+    request: pytest.FixtureRequest, nbci_test_data: object
+) -> Iterator[Callable[[], None]]:
+    """The prepared notebook (checkout restored, data laid over it, kernel started), as a call."""
+    item = request.node
+    if not isinstance(item, NotebookItem):
+        pytest.fail("The fixture nbci_run is for notebooks only.", pytrace=False)
+    if item.problem is not None:
+        verdict = Verdict("failed", "bad_notebook", item.problem.message, item.problem.cure)
+        yield lambda: _conclude(item, verdict)
+        return
+    collection = request.config.stash[COLLECTION]
+    bench = collection.worker.bench
+    try:
+        data = check_data(nbci_test_data, _origin_of_data(item))
+        chain = _chain(collection, item.notebook_path, ())
+    except DataError as error:
+        verdict = Verdict("error", "test_data_error", error.message, error.cure)
+        raise SetupProblem(verdict) from error
+    order = Order(item.notebook_path, item.settings, data)
+    run = bench.prepare(order, _environment(collection, item.notebook_name), chain)
+    item.attempt.run = run
+    try:
+        yield lambda: _conclude(item, run.execute())
+        if item.attempt.verdict is not None and item.attempt.verdict.outcome == "passed":
+            bench.passed(order, chain)
+    finally:
+        item.attempt.kept = run.kept_files()
+        run.close()
+
+
+def _conclude(item: NotebookItem, verdict: Verdict) -> None:
+    item.attempt.verdict = verdict
+    if verdict.outcome != "passed":
+        raise NotebookFailure(verdict)
+
+
+def _profile_data(collection: NotebookCollection) -> NotebookData:
+    profile = collection.context.profile
+    return NotebookData(parameters=profile.parameters, files=profile.files, root=profile.root)
+
+
+def _chain(collection: NotebookCollection, path: str, above: tuple[str, ...]) -> tuple[Order, ...]:
+    """What ``path`` needs, each once, in running order."""
+    if path in above:
+        raise DataError(
+            f"Notebooks need each other: {' → '.join((*above, path))}.",
+            "Remove one of these needs.",
+        )
+    found: dict[str, Order] = {}
+    for need in collection.settings_of(path).needs:
+        if not (collection.context.repository.root / need).is_file():
+            raise DataError(f"{path} needs {need}, which does not exist.", "Correct needs.")
+        for order in _chain(collection, need, (*above, path)):
+            found.setdefault(order.path, order)
+        data = _profile_data(collection)
+        found.setdefault(need, Order(need, collection.settings_of(need), data))
+    return tuple(found.values())
+
+
+def _environment(
+    collection: NotebookCollection, name: str
+) -> Callable[[Notebook], Mapping[str, str]]:
+    destination = collection.context.destination
+
+    def environment(read: Notebook) -> Mapping[str, str]:
+        """MLflow's variables; its database exists before kernels could race to create it."""
+        if any("mlflow" in cell["source"] for cell in read.content["cells"]):
+            # What is wrong there, the notebook's own logging and the delivery say.
+            with contextlib.suppress(NbciError):
+                delivery.prepare_tracking(destination)
+        return delivery.kernel_environment(destination, collection.context.session, name)
+
+    return environment
+
+
+def _origin_of_data(item: NotebookItem) -> str:
+    found = item._fixtureinfo.name2fixturedefs.get(DATA_FIXTURE, ())  # noqa: SLF001
+    code = getattr(found[-1].func, "__code__", None) if found else None
+    return f"{settings.describe(Path(code.co_filename))}:{code.co_firstlineno}" if code else "?"

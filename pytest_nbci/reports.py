@@ -1,0 +1,89 @@
+"""How a failed notebook reads at the terminal and in JUnit."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from _pytest._code.code import (
+    ReprEntryNative,
+    ReprExceptionInfo,
+    ReprFileLocation,
+    ReprTraceback,
+)
+
+from pytest_nbci.execution.verdict import Verdict, plain_text
+
+if TYPE_CHECKING:
+    from pytest_nbci.collection import NotebookItem
+
+_SOURCE_LINES = 12
+
+
+class NotebookFailure(Exception):  # noqa: N818 - it is reported, not handled
+    """The notebook ran and did not pass; the verdict says why."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.message)
+        self.verdict = verdict
+
+
+def reproduce_line(item: NotebookItem) -> str:
+    """The command that runs this notebook alone, from the folder pytest was started in."""
+    config = item.config
+    flag = "--nbci " if config.getoption("nbci") else ""
+    try:
+        path = str(item.path.relative_to(config.invocation_params.dir))
+    except ValueError:
+        path = str(item.path)
+    if "[" in path or "::" in path:
+        return f"pytest {flag}-k {shlex.quote(item.name)}"
+    return f"pytest {flag}{shlex.quote(path)}"
+
+
+def terminal_repr(
+    path: Path, verdict: Verdict, content: Mapping[str, Any] | None, reproduce: str
+) -> ReprExceptionInfo:
+    """A short section: the sentence, the cell with the failing line marked, error, cure."""
+    lines = [verdict.message, ""]
+    if verdict.failed_cell is not None and content is not None:
+        lines += [*_source(verdict, content), ""]
+    if verdict.error is not None:
+        lines += [
+            f"{verdict.error.name}: {line}" if number == 0 else line
+            for number, line in enumerate((verdict.error.value or "").splitlines()[:8] or [""])
+        ]
+    if verdict.stderr_tail:
+        lines += ["last lines of the kernel's stderr:"]
+        lines += [f"  {plain_text(line)}" for line in verdict.stderr_tail.splitlines()[-8:]]
+    if verdict.cure:
+        lines.append(f"cure: {verdict.cure}")
+    lines.append(f"reproduce: {reproduce}")
+    entry = ReprEntryNative([f"{line}\n" for line in lines])
+    crash = ReprFileLocation(str(path), 1, verdict.message)
+    return ReprExceptionInfo(ReprTraceback([entry], None, "native"), crash)
+
+
+def _source(verdict: Verdict, content: Mapping[str, Any]) -> list[str]:
+    """The failed cell around its failing line, numbered."""
+    place = verdict.failed_cell
+    assert place is not None  # noqa: S101 - the caller looked
+    cell = next((cell for cell in content["cells"] if cell.get("id") == place.id), None)
+    if cell is None:
+        return []
+    source = plain_text(cell["source"]).splitlines()
+    failing = 0
+    if verdict.error is not None and place.number is not None:
+        own = [frame.line for frame in verdict.error.frames if frame.file == f"cell {place.number}"]
+        failing = own[0] if own else 0
+    first = max(0, min(failing - _SOURCE_LINES // 2, len(source) - _SOURCE_LINES))
+    shown = source[first : first + _SOURCE_LINES]
+    lines = [
+        f"{'>' if number == failing else ' '} {number:3d}  {text}"
+        for number, text in enumerate(shown, first + 1)
+    ]
+    if len(source) > len(shown):
+        lines.append(f"       ({len(source)} lines in all)")
+    return lines

@@ -1,0 +1,123 @@
+"""From pytest's three phases of an item to one record, written when the last is over."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Generator
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from pytest_nbci.collection import COLLECTION, Attempt, NotebookItem
+from pytest_nbci.errors import DeliveryError
+from pytest_nbci.execution.run import SetupProblem
+from pytest_nbci.execution.verdict import Verdict, plain_text
+from pytest_nbci.records import Record, Summary, summary_of, utc_now
+from pytest_nbci.reports import NotebookFailure, reproduce_line
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note each phase of a notebook; after the last, write its results."""
+    report = yield
+    if isinstance(item, NotebookItem):
+        _note(item, call, report)
+        if report.when == "teardown":
+            _write(item, report)
+    return report
+
+
+def summary_in(report: pytest.TestReport) -> Summary | None:
+    """The result that the last phase's report carries, also from an xdist worker."""
+    data = getattr(report, "nbci_summary", None)
+    return Summary(**data) if data else None
+
+
+def _note(item: NotebookItem, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    attempt = item.attempt
+    error = call.excinfo.value if call.excinfo is not None else None
+    if isinstance(error, SetupProblem):
+        attempt.verdict = error.verdict
+    elif isinstance(error, pytest.skip.Exception):
+        attempt.skip_reason = str(error.msg)
+        attempt.verdict = Verdict("skipped")
+    elif call.excinfo is not None and not isinstance(error, NotebookFailure):
+        attempt.verdict = _foreign(item, call.excinfo, str(report.when))
+
+
+def _foreign(
+    item: NotebookItem, excinfo: pytest.ExceptionInfo[BaseException], when: str
+) -> Verdict:
+    """A verdict for an exception of somebody else's fixture or hook."""
+    said = plain_text(excinfo.exconly(tryshort=True)).strip().splitlines() or [excinfo.typename]
+    return Verdict(
+        "error",
+        "test_data_error",
+        f"{item.notebook_name}: a fixture failed in {when}: {said[0]}",
+        "Mend the fixture; its traceback is in pytest's output.",
+    )
+
+
+def _write(item: NotebookItem, report: pytest.TestReport) -> None:
+    attempt = item.attempt
+    record = _record(item, attempt)
+    try:
+        item.config.stash[COLLECTION].worker.write(
+            record, attempt.run.content if attempt.run else None, attempt.kept
+        )
+    except DeliveryError as error:
+        report.outcome = "failed"
+        report.longrepr = f"The result of {item.notebook_name} is lost: {error}"
+        return
+    report.nbci_summary = asdict(summary_of(record))  # type: ignore[attr-defined]
+    attempt.run = None  # the executed notebook may be large
+
+
+def _record(item: NotebookItem, attempt: Attempt) -> Record:
+    collection = item.config.stash[COLLECTION]
+    context, worker, run = collection.context, collection.worker, attempt.run
+    read = run.notebook if run else None
+    verdict = attempt.verdict or Verdict("skipped")
+    return Record(
+        session=context.session,
+        project=context.project,
+        notebook=item.notebook_name,
+        outcome=verdict.outcome,
+        cause=verdict.cause,
+        message=verdict.message,
+        cure=verdict.cure,
+        error=verdict.error,
+        stderr_tail=verdict.stderr_tail,
+        skip_reason=attempt.skip_reason,
+        started_at=run.started_at if run else utc_now(),
+        duration_s=round(run.duration_s, 3) if run else 0.0,
+        cells=verdict.cells,
+        failed_cell=verdict.failed_cell,
+        commit=context.commit,
+        tested_commit=worker.snapshot.head,
+        dirty=context.dirty,
+        job=_job(),
+        parameters=dict(run.parameters) if run else {},
+        profile=context.profile.name,
+        due="every notebook runs",
+        environment={**worker.environment, "kernel": run.kernel_name if run else None},
+        peak_memory_bytes=run.peak_memory_bytes if run else None,
+        source_sha256=read.source_sha256 if read else "",
+        attempts=attempt.number,
+        reproduce=reproduce_line(item),
+        warnings=run.warnings if run else (),
+    )
+
+
+def _job() -> dict[str, Any]:
+    """GitLab's variables: https://docs.gitlab.com/ci/variables/predefined_variables/."""
+    return {
+        "pipeline": os.environ.get("CI_PIPELINE_ID"),
+        "job": os.environ.get("CI_JOB_ID"),
+        "url": os.environ.get("CI_JOB_URL"),
+        "node": socket.gethostname(),
+    }

@@ -1,0 +1,314 @@
+"""A pytest run as a session: its context, its results folder, its record from plan to end.
+
+The controller owns a ``Session``; the context and the snapshot travel to xdist workers as plain
+values. Only the controller writes ``_session.json``; whoever ran a notebook writes its results.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import platform
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pytest_nbci import records
+from pytest_nbci.delivery.destination import Destination
+from pytest_nbci.execution.checkout import Snapshot, make_snapshot
+from pytest_nbci.execution.run import Bench
+from pytest_nbci.execution.scratch import make_scratch, remove_scratch
+from pytest_nbci.records import Commit, Planned, Record, Summary
+from pytest_nbci.repository import Repository, printable
+from pytest_nbci.settings import DataProfile, Table, matches, resolve_profile
+from pytest_nbci.store import FolderStore
+
+STATE_FOLDER = ".nbci"
+
+_LOCK_FILES = (
+    "*.lock",
+    "requirements*.txt",
+    "constraints*.txt",
+    "environment.y*ml",
+    "pyproject.toml",
+    "package-lock.json",
+    "renv.lock",
+)
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that running a notebook needs to know of the session; the same in every worker."""
+
+    repository: Repository
+    table: Table
+    profile: DataProfile
+    project: str
+    session: str
+    destination: Destination
+    publishes: bool
+    notebooks: tuple[str, ...]
+    timeout_flag: float | None
+    started_at: str
+    commit: Commit | None = None
+    dirty: bool = False
+    state_note: str = ""
+
+    @property
+    def store(self) -> FolderStore:
+        """The results folder."""
+        return FolderStore(self.destination.results)
+
+    @property
+    def prefix(self) -> str:
+        """Where this session's results lie in the store."""
+        return records.session_prefix(self.project, self.session)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Values that can be sent to an xdist worker."""
+        return {
+            "top": os.fsencode(self.repository.top),
+            "prefix": os.fsencode(self.repository.prefix),
+            "profile": self.profile.name,
+            "project": self.project,
+            "session": self.session,
+            "destination": {
+                name: os.fsencode(value) if isinstance(value, Path) else value
+                for name, value in vars(self.destination).items()
+            },
+            "publishes": self.publishes,
+            "notebooks": [os.fsencode(path) for path in self.notebooks],
+            "timeout_flag": self.timeout_flag,
+            "started_at": self.started_at,
+            "commit": dataclasses.asdict(self.commit) if self.commit else None,
+            "dirty": self.dirty,
+        }
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any], table: Table) -> Context:
+        """The context that ``to_plain`` described; ``table`` is read again from its file."""
+        repository = Repository(Path(os.fsdecode(data["top"])), os.fsdecode(data["prefix"]))
+        destination: dict[str, Any] = {
+            name: Path(os.fsdecode(value)) if isinstance(value, bytes) else value
+            for name, value in data["destination"].items()
+        }
+        return cls(
+            repository=repository,
+            table=table,
+            profile=resolve_profile(data["profile"], "the controller", table),
+            project=data["project"],
+            session=data["session"],
+            destination=Destination(**destination),
+            publishes=data["publishes"],
+            notebooks=tuple(os.fsdecode(path) for path in data["notebooks"]),
+            timeout_flag=data["timeout_flag"],
+            started_at=data["started_at"],
+            commit=Commit(**data["commit"]) if data["commit"] else None,
+            dirty=data["dirty"],
+        )
+
+
+class Session:
+    """The controller's side: snapshot, session record, and what is removed at the end."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.snapshot: Snapshot | None = None
+        self.results: dict[str, Summary] = {}
+        self._scratch: tuple[Path, int] | None = None
+        self._plan: tuple[Planned, ...] = ()
+
+    @property
+    def scratch(self) -> Path:
+        """The scratch folder; ``begin`` made it."""
+        assert self._scratch is not None  # noqa: S101 - a caller's mistake, not a user's
+        return self._scratch[0]
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether the session's record is written."""
+        return bool(self._plan)
+
+    def begin(self) -> Snapshot:
+        """Make the scratch folder and the snapshot, once.
+
+        Raises:
+            UsageError: The index is unmerged.
+            CheckoutError: The working tree cannot be read.
+        """
+        if self.snapshot is None:
+            repository = self.context.repository
+            self._scratch = make_scratch(repository.top)
+            self.snapshot = make_snapshot(repository, self.scratch / "snapshot")
+            head = self.snapshot.head
+            dirty = head is not None and repository.tree_of(head) != self.snapshot.tree
+            self.context = dataclasses.replace(
+                self.context, commit=repository.author_commit(os.environ), dirty=dirty
+            )
+        return self.snapshot
+
+    def plan(self, selected: Sequence[str]) -> None:
+        """Write the session's record with the notebooks that will run.
+
+        Raises:
+            DeliveryError: The results folder cannot be written.
+        """
+        chosen = {printable(path) for path in selected}
+        self._plan = tuple(
+            Planned(name, due=name in chosen, why="" if name in chosen else "deselected")
+            for name in sorted({printable(path) for path in self.context.notebooks} | chosen)
+        )
+        self._write(complete=False, exit_status=None)
+
+    def finish(self, exit_status: int) -> None:
+        """Replace the session's record by the complete one.
+
+        Raises:
+            DeliveryError: The results folder cannot be written.
+        """
+        if self._plan:
+            self._write(complete=True, exit_status=exit_status)
+
+    def close(self) -> None:
+        """Remove the scratch folder."""
+        if self._scratch is not None:
+            remove_scratch(*self._scratch)
+            self._scratch = None
+
+    def _write(self, *, complete: bool, exit_status: int | None) -> None:
+        context = self.context
+        session = records.Session(
+            session=context.session,
+            project=context.project,
+            complete=complete,
+            exit_status=exit_status,
+            started_at=context.started_at,
+            ended_at=records.utc_now() if complete else None,
+            host={"name": socket.gethostname(), "boot": _boot_id(), "pid": os.getpid()},
+            pipeline=os.environ.get("CI_PIPELINE_ID"),
+            commit=context.commit,
+            profile=context.profile.name,
+            plan=self._plan,
+            results=tuple(self.results[name] for name in sorted(self.results)),
+        )
+        context.store.put(f"{context.prefix}/_session.json", session.to_json().encode())
+
+
+class Worker:
+    """Where notebooks run: the one process of a serial session, or one xdist worker."""
+
+    def __init__(self, context: Context, snapshot: Snapshot, folder: Path) -> None:
+        self.context = context
+        self.snapshot = snapshot
+        self._folder = folder
+
+    @cached_property
+    def bench(self) -> Bench:
+        """Made when the first notebook runs."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return Bench(self.snapshot, self.context.repository.prefix, self._folder)
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """What the record says of this machine and interpreter."""
+        return {
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "image": os.environ.get("CI_JOB_IMAGE"),
+            "lock_sha256": _lock_sha256(self.context.repository),
+            "executable": sys.executable,
+        }
+
+    def write(
+        self,
+        record: Record,
+        content: Mapping[str, Any] | None,
+        kept: Mapping[str, Path],
+    ) -> None:
+        """Write one notebook's results, the record last: where it is, the rest is.
+
+        Raises:
+            DeliveryError: The results folder cannot be written.
+        """
+        base = f"{self.context.prefix}/{record.notebook}"
+        store = self.context.store
+        for name, path in kept.items():
+            store.put(f"{base.removesuffix('.ipynb')}.files/{name}", path)
+        if content is not None:
+            text = records.dump_json(content)
+            # A lone surrogate is no UTF-8, but its escape is valid JSON.
+            store.put(base, text.encode("utf-8", "backslashreplace"))
+            record = self._write_page(f"{base}.html", content, record)
+        store.put(f"{base}.json", record.to_json().encode("utf-8", "backslashreplace"))
+
+    def _write_page(self, key: str, content: Mapping[str, Any], record: Record) -> Record:
+        """Write the page; where it cannot be drawn the record says so, the verdict stays."""
+        from pytest_nbci.pages import render_page
+
+        try:
+            page = render_page(content, record)
+        except Exception as error:  # noqa: BLE001 - half a dozen libraries draw what users made
+            said = f"The page could not be drawn: {type(error).__name__}: {error}"
+            return dataclasses.replace(record, warnings=(*record.warnings, said))
+        self.context.store.put(key, page.encode("utf-8", "xmlcharrefreplace"))
+        return record
+
+
+def new_session_name(repository: Repository) -> tuple[str, str]:
+    """A session's name and its start (UTC, ISO 8601)."""
+    now = datetime.now(UTC)
+    started = now.isoformat(timespec="milliseconds")
+    return records.new_session_name(now, repository.head), started
+
+
+def make_state_folder(root: Path, environment: Mapping[str, str]) -> tuple[Path, str]:
+    """The folder for all that this project writes, and a note where it is not the usual one.
+
+    ``NBCI_DIR``, else ``.nbci`` in the project root, else a new temporary folder.
+    """
+    named = environment.get("NBCI_DIR")
+    wanted = Path(named).absolute() if named else root / STATE_FOLDER
+    try:
+        wanted.mkdir(parents=True, exist_ok=True)
+        if not named:
+            _ignore_all(wanted)
+        with tempfile.TemporaryFile(dir=wanted):
+            return wanted, ""
+    except OSError as error:
+        folder = Path(tempfile.mkdtemp(prefix="nbci-results-"))
+        said = error.strerror or str(error)
+        return folder, f"{wanted} cannot be written ({said}): the results are in {folder}"
+
+
+def _ignore_all(folder: Path) -> None:
+    """A .gitignore of its own keeps the folder out of the user's git status."""
+    path = folder / ".gitignore"
+    if not path.exists():
+        path.write_text("*\n", encoding="utf-8")
+
+
+def _boot_id() -> str | None:
+    """Tells a process id of before a reboot from one of after (man 4 random)."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+
+
+def _lock_sha256(repository: Repository) -> str | None:
+    digest = hashlib.sha256()
+    found = sorted(entry.path for entry in repository.index if matches(entry.path, _LOCK_FILES))
+    for path in found:
+        try:
+            content = (repository.top / path).read_bytes()
+        except OSError:
+            continue
+        digest.update(os.fsencode(path) + b"\0" + hashlib.sha256(content).digest())
+    return digest.hexdigest() if found else None

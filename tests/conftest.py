@@ -1,0 +1,32 @@
+"""What all tests share: real servers, and a project under test in a git repository of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.project import Project
+
+pytest_plugins = ["tests.servers"]
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the machine that runs the tests decides what they see."""
+    for name in list(os.environ):
+        if name.startswith(("NBCI_", "MLFLOW_", "AWS_", "CI_", "GIT_")) and name not in KEPT:
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+KEPT = ("NBCI_TEST_REQUIRE_ALL", "AWS_CA_BUNDLE", "GIT_SSL_CAINFO")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """An empty project with a ``[tool.nbci]`` table in a new git repository."""
+    return Project.create(tmp_path / "project")
