@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 REQUIRE := $(CURDIR)/.ci/require
 
-.PHONY: demo test check soak lock clean help
+.PHONY: demo test check docs lock clean help
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -29,6 +29,9 @@ check: $(VENV)/.dev  ## lint, types, layers, spelling, packaging
 	$(BIN)/codespell
 	$(BIN)/validate-pyproject -q pyproject.toml
 	$(BIN)/pytest -q -p no:cacheprovider tests/test_layers.py
+
+docs: $(VENV)/.dev  ## write the generated pages of docs/
+	$(BIN)/python docs/generate.py
 
 lock: $(VENV)/.dev  ## resolve the versions that make installs
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \

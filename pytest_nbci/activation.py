@@ -18,6 +18,7 @@ from pytest_nbci.selection import plan_notebooks
 from pytest_nbci.session import Context, Session, Worker, make_state_folder
 
 _SUFFIX = ".ipynb"
+_QUESTIONS = ("showfixtures", "show_fixtures_per_test", "markers", "cacheshow")
 
 
 def activate(config: pytest.Config, folder: Path | None, start: Path) -> None:
@@ -38,9 +39,9 @@ def activate(config: pytest.Config, folder: Path | None, start: Path) -> None:
     scope = _widen_arguments(config, repository, context.notebooks)
     collection = NotebookCollection(context, scope)
     _register(config, collection)
-    config.pluginmanager.register(
-        Controller(config, Session(context), collection), "nbci-controller"
-    )
+    if not _only_asks(config):
+        controller = Controller(config, Session(context), collection)
+        config.pluginmanager.register(controller, "nbci-controller")
 
 
 def activate_worker(config: pytest.Config, worker_input: dict[str, Any]) -> None:
@@ -48,8 +49,8 @@ def activate_worker(config: pytest.Config, worker_input: dict[str, Any]) -> None
     plain = worker_input["nbci"]
     root = Path(os.fsdecode(plain["context"]["top"])) / os.fsdecode(plain["context"]["prefix"])
     context = Context.from_plain(plain["context"], settings.read_table(root))
-    arguments = plain["arguments"]
-    scope = Scope(None if arguments is None else tuple(Path(os.fsdecode(a)) for a in arguments))
+    # xdist hands a worker the command line, not what the controller made of it.
+    scope = _widen_arguments(config, context.repository, context.notebooks)
     collection = NotebookCollection(context, scope)
     folder = Path(os.fsdecode(plain["scratch"])) / str(worker_input["workerid"])
     collection.worker = Worker(context, Snapshot.from_plain(plain["snapshot"]), folder)
@@ -88,9 +89,14 @@ def _context(config: pytest.Config, repository: Repository) -> Context:
     )
 
 
+def _only_asks(config: pytest.Config) -> bool:
+    """Whether pytest prints what it knows and ends."""
+    return any(config.getoption(name, False) for name in _QUESTIONS)
+
+
 def _state_folder(config: pytest.Config, repository: Repository) -> tuple[Path, str]:
     """``--collect-only`` writes nothing, so it makes nothing either."""
-    if config.getoption("collectonly"):
+    if config.getoption("collectonly") or _only_asks(config):
         return repository.root / session.STATE_FOLDER, ""
     return make_state_folder(repository.root, os.environ)
 

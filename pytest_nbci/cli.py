@@ -71,9 +71,16 @@ def _publish(options: argparse.Namespace) -> int:
     state, note = make_state_folder(repository.root, os.environ)
     if note:
         raise UsageError(f"There is nothing to publish: {note}.")
-    report = publish(found.destination(state), lambda text: print(text, file=sys.stderr))
+    report = publish(found.destination(state), _show_progress)
+    _show_progress("")
     print(report.sentence())
     return 1 if report.waiting else 0
+
+
+def _show_progress(text: str) -> None:
+    """One line that is written over, for a person who waits; nothing into a file."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -160,11 +160,10 @@ class NotebookCollection:
         """A collector for a planned notebook."""
         if file_path not in self._by_path:
             return None
-        name = printable(file_path.name)
         file: Any = NotebookFile.from_parent(parent, path=file_path)
-        if name != file_path.name:
-            file.name = name
-            file._nodeid = printable(file._nodeid)  # noqa: SLF001 - valid UTF-8 for every reporter
+        name, nodeid = printable(file.name), printable(file.nodeid)
+        if (name, nodeid) != (file.name, file.nodeid):  # every reporter wants valid UTF-8
+            file = NotebookFile.from_parent(parent, path=file_path, name=name, nodeid=nodeid)
         file.orders = self
         collector: pytest.Collector = file
         return collector
@@ -175,13 +174,13 @@ class NotebookCollection:
         problem = None
         try:
             own = self.settings_of(path)
+            marks = _marks(own.marks, printable(path))
         except NotebookError as error:
-            own, problem = settings.NotebookSettings(), error
+            own, marks, problem = settings.NotebookSettings(), [], error
 
         def run_notebook(nbci_run: Any) -> None:
             nbci_run()
 
-        marks = [getattr(pytest.mark, mark) for mark in own.marks]
         if own.skip is not None:
             marks.append(pytest.mark.skip(reason=own.skip))
         run_notebook.pytestmark = marks  # type: ignore[attr-defined]
@@ -228,6 +227,24 @@ class NotebookCollection:
 
 
 COLLECTION = pytest.StashKey[NotebookCollection]()
+
+
+def _marks(names: Iterable[str], notebook_name: str) -> list[pytest.MarkDecorator]:
+    """The marks called ``names``; what pytest says of one it does not know fails the notebook.
+
+    Raises:
+        NotebookError: ``--strict-markers`` or a warnings filter refuses one.
+    """
+    found = []
+    for name in names:
+        try:
+            found.append(getattr(pytest.mark, name))
+        except (pytest.fail.Exception, pytest.PytestWarning, AttributeError) as error:
+            raise NotebookError(
+                f"pytest refuses the mark {name!r} of {notebook_name}: {error}",
+                "Add it to pytest's setting markers, or correct marks.",
+            ) from error
+    return found
 
 
 def _matches_folder(pattern: str, folder: Path) -> bool:

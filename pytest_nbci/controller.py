@@ -46,12 +46,10 @@ class Controller:
     def pytest_configure_node(self, node: Any) -> None:
         """Hand the session to an xdist worker."""
         snapshot = self._begin()
-        arguments = self._collection.scope.arguments
         node.workerinput["nbci"] = {
             "context": self._session.context.to_plain(),
             "snapshot": snapshot.to_plain(),
             "scratch": os.fsencode(self._session.scratch),
-            "arguments": None if arguments is None else [os.fsencode(path) for path in arguments],
         }
 
     @pytest.hookimpl(optionalhook=True)

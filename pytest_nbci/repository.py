@@ -224,7 +224,7 @@ def find_repository(start: Path) -> Repository:
         UsageError: No git repository, or a bare one.
     """
     try:
-        answer = run_git(start, ["rev-parse", "--show-prefix", "--show-cdup"])
+        answer = run_git(start, ["rev-parse", "--is-inside-work-tree", "--show-prefix", "--show-cdup"])
     except UsageError:
         raise
     except NbciError as error:
@@ -232,9 +232,17 @@ def find_repository(start: Path) -> Repository:
             f"{start} is not in a git repository.",
             "Run git init and git add, or start pytest in a clone.",
         ) from error
-    lines = answer.split(b"\n")
-    prefix, up = os.fsdecode(lines[0]), os.fsdecode(lines[1]) if len(lines) > 1 else ""
-    return Repository(Path(os.path.normpath(start / up)), prefix)
+    inside, *prefixes, up, _ = os.fsdecode(answer).split("\n")
+    if inside != "true":
+        raise UsageError(
+            f"{start} is in a bare repository or in a .git folder, without files to test.",
+            "Start pytest in a clone.",
+        )
+    prefix = "\n".join(prefixes)
+    top = Path(os.path.normpath(start / up))
+    if not (top / prefix).is_dir() or not (top / prefix).samefile(start):
+        top = (start.resolve() / up).resolve()  # start is a link: its parents are others
+    return Repository(top, prefix)
 
 
 def at_top(repository: Repository) -> Repository:

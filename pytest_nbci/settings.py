@@ -256,7 +256,7 @@ def _profiles(raw: Mapping[str, Any], path: Path) -> dict[str, DataProfile]:
     data = raw.get("data", {})
     if not isinstance(data, dict) or not all(isinstance(item, dict) for item in data.values()):
         raise UsageError(
-            f"[tool.nbci.data] in {path} is not a table of profiles.",
+            f"[tool.nbci.data] in {path} is {data!r:.80}, not a table of profiles.",
             "Write [tool.nbci.data.test].",
         )
     for name, values in data.items():

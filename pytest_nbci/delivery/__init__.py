@@ -7,7 +7,7 @@ delivery process only.
 
 from __future__ import annotations
 
-from pytest_nbci.delivery.destination import Destination, Report, result_id
+from pytest_nbci.delivery.destination import Destination, Report, embedded_uri, result_id
 from pytest_nbci.delivery.embedded import prepare_tracking
 from pytest_nbci.delivery.follower import Follower, follow, publish
 from pytest_nbci.delivery.kernel import kernel_environment
@@ -16,6 +16,7 @@ __all__ = [
     "Destination",
     "Follower",
     "Report",
+    "embedded_uri",
     "follow",
     "kernel_environment",
     "prepare_tracking",

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 EMBEDDED = "sqlite:///"
 _ENDS_A_STRING = re.compile(r"[%'\"`\\\x00-\x1f\x7f-\x9f]")
@@ -127,7 +127,16 @@ def database(tracking_uri: str | None) -> Path | None:
     """The file of an embedded database; None for anything else."""
     if tracking_uri is None or not tracking_uri.startswith(EMBEDDED):
         return None
-    return Path(tracking_uri.removeprefix(EMBEDDED))
+    return Path(unquote(tracking_uri.removeprefix(EMBEDDED)))
+
+
+def embedded_uri(state: Path) -> str:
+    """The tracking URI of the embedded database in ``state``.
+
+    SQLAlchemy reads ``?`` and ``#`` as the end of the path, and ``%`` as an escape.
+    """
+    path = str(state.absolute() / "mlflow.db")
+    return EMBEDDED + path.replace("%", "%25").replace("?", "%3F").replace("#", "%23")
 
 
 def artifact_root(tracking_uri: str | None) -> str | None:

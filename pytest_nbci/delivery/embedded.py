@@ -6,6 +6,8 @@ So the file, its schema and our experiment are made under a lock, and a marker s
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from pytest_nbci.delivery.destination import artifact_root, database
 from pytest_nbci.delivery.journal import lock
+from pytest_nbci.delivery.lane import AwayError
 from pytest_nbci.delivery.process import child_environment, command
 from pytest_nbci.errors import DeliveryError
 from pytest_nbci.store import write_atomically
@@ -42,6 +45,7 @@ def prepare_tracking(destination: Destination) -> None:
     with _Turn(destination):
         if _is_made(destination):
             return
+        _try_file(destination)
         _make_elsewhere(destination)
         _mark_made(destination)
 
@@ -52,12 +56,34 @@ def prepare_here(destination: Destination) -> None:
     Raises:
         DeliveryError: It cannot be made.
     """
+    _try_file(destination)
     if _is_made(destination):
         return
     with _Turn(destination):
         if not _is_made(destination):
             make(destination)
             _mark_made(destination)
+
+
+def _try_file(destination: Destination) -> None:
+    """Open the database once: MLflow tries for 100 s where that fails."""
+    import sqlite3
+
+    file = database(destination.tracking_uri)
+    if file is None:
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA schema_version")
+            if not os.access(file, os.W_OK):
+                raise PermissionError(errno.EACCES, "it may not be written")
+    except (OSError, sqlite3.Error) as error:
+        raise AwayError(
+            f"{destination.tracking} could not be opened: {getattr(error, 'strerror', error)}.",
+            "Set MLFLOW_TRACKING_URI to a file on a local disk, or remove it if it is broken.",
+            final=True,
+        ) from error
 
 
 def make(destination: Destination) -> None:
@@ -79,8 +105,8 @@ def make(destination: Destination) -> None:
     file = database(uri)
     with told(uri):
         if file is not None and file.exists() and file.is_relative_to(destination.state):
-            engine = create_sqlalchemy_engine_with_retry(uri)  # type: ignore[no-untyped-call]
-            _upgrade_db(engine)  # type: ignore[no-untyped-call]  # ours to upgrade with MLflow
+            engine = create_sqlalchemy_engine_with_retry(uri)
+            _upgrade_db(engine)  # ours to upgrade with MLflow
             engine.dispose()
         make_experiment(MlflowClient(uri), destination.experiment, artifact_root(uri))
 
@@ -127,7 +153,7 @@ class _Turn:
         if not free:
             self._file.close()
             raise DeliveryError(
-                f"{self._destination.tracking} is being made by another process (>{_PATIENCE_S} s).",
+                f"{self._destination.tracking} has been locked for {_PATIENCE_S} s.",
                 f"End it (fuser {self._path}).",
             )
 

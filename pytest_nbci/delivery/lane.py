@@ -2,7 +2,8 @@
 
 Each item is delivered by a function that raises ``AwayError`` when the destination itself is in
 trouble (then the lane stands still, and tries one item again after a growing pause) or another
-``DeliveryError`` when only this item is (then it waits, and the others go on).
+``DeliveryError`` when only this item is (then it waits, and the others go on). The first item
+goes alone, so that a destination that is away is waited for once and not by every thread.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class Lane(Generic[Item]):
         self._again: set[Item] = set()
         self._refused: dict[Item, str] = {}
         self._away: AwayError | None = None
+        self._proven = False
         self._failures = 0
         self._round = 0
         self._closed_until = 0.0
@@ -142,12 +144,12 @@ class Lane(Generic[Item]):
                     self._condition.notify_all()
                     return None
                 pause = self._closed_until - time.monotonic()
-                alone = self._away is None or not self._busy
-                if self._queue and alone and pause <= 0:
+                may_go = (self._proven and self._away is None) or not self._busy
+                if self._queue and may_go and pause <= 0:
                     item = self._queue.popleft()
                     self._busy[item] = self._round
                     return item
-                self._condition.wait(pause if self._queue and alone else None)
+                self._condition.wait(pause if self._queue and may_go else None)
 
     def _take_off(self, item: Item) -> None:
         with self._condition:
@@ -183,6 +185,7 @@ class Lane(Generic[Item]):
         return float(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not for secrets
 
     def _leave(self, item: Item) -> None:
+        self._proven = True
         self._busy.pop(item, None)
         if item in self._again:
             self._again.discard(item)

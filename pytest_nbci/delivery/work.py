@@ -100,9 +100,10 @@ class Work:
         store, tracking = undelivered(folder, self._destination, journal.marks())
         self._known |= {Item(folder, notebook) for notebook in store | tracking}
         for lane, names in ((self._store, store), (self._tracking, tracking)):
-            for notebook in sorted(names):
+            # One that has nothing to take is not opened: MLflow takes seconds to import.
+            for notebook in ["", *sorted(names)] if names else ():
                 if lane is not None:
-                    lane.offer(Item(folder, notebook))
+                    lane.offer(Item(folder if notebook else None, notebook))
 
     def offer(self, folder: Folder, notebook: str) -> None:
         """Deliver a result that is complete."""

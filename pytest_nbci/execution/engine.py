@@ -10,8 +10,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from nbclient.client import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -19,49 +18,14 @@ from nbformat import NotebookNode
 from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from pytest_nbci.execution.kernel import Exit, Kernel
+from pytest_nbci.execution.trace import CellRun, Execution, Stop
 from pytest_nbci.notebook import RAISES_EXCEPTION, SKIP_EXECUTION, Notebook, tags
 from pytest_nbci.records import CellStatus
 
 NAME = "nbci"
 
-Stop = Literal[
-    "error", "exit", "kernel_died", "timeout", "cell_timeout", "did_not_raise", "aborted"
-]
-
 # The wait for a cell's last outputs after its reply; nbclient's 4 s are short for big figures.
 _LAST_OUTPUTS_S = 60
-
-
-@dataclass
-class CellRun:
-    """What happened to one code cell (``index`` counts all cells of the executed notebook)."""
-
-    index: int
-    status: CellStatus
-    duration_s: float | None = None
-
-
-@dataclass
-class Execution:
-    """What happened to one notebook.
-
-    Args:
-        kernel: The running kernel.
-        timeout_s: For all cells together.
-        cell_timeout_s: For each cell; None for no limit.
-    """
-
-    kernel: Kernel
-    timeout_s: float
-    cell_timeout_s: float | None = None
-    content: NotebookNode | None = None
-    cells: list[CellRun] = field(default_factory=list)
-    stop: Stop | None = None
-    stopped_at: int | None = None
-    reply: Mapping[str, Any] = field(default_factory=dict)
-    exit: Exit | None = None
-    limit_s: float | None = None
 
 
 def run_notebook(

@@ -18,6 +18,7 @@ from pytest_nbci.execution.checkout import Checkout, Snapshot
 from pytest_nbci.execution.imports import import_environment, leads_into
 from pytest_nbci.execution.kernel import Kernel, choose_kernel, kernel_environment
 from pytest_nbci.execution.test_data import LaidOver, NotebookData, check_unchanged, lay_over
+from pytest_nbci.execution.trace import Execution
 from pytest_nbci.execution.verdict import Verdict, judge
 from pytest_nbci.notebook import Notebook
 from pytest_nbci.records import utc_now
@@ -79,7 +80,7 @@ class Run:
         """Run all cells and judge them."""
         if self.verdict is not None or self.kernel is None or self.notebook is None:
             return self.verdict or Verdict("passed")
-        from pytest_nbci.execution.engine import Execution, run_notebook
+        from pytest_nbci.execution.engine import run_notebook
 
         settings = self.order.settings
         execution = Execution(self.kernel, settings.timeout, settings.cell_timeout)

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pytest_nbci.execution.engine import Execution
+from pytest_nbci.execution.trace import Execution
 from pytest_nbci.notebook import Notebook, first_line
 from pytest_nbci.records import Cell, FailedCell, Failure, Frame, Outcome
 

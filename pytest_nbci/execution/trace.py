@@ -1,0 +1,52 @@
+"""What happened to one notebook: filled by the engine, judged by the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pytest_nbci.execution.kernel import Exit, Kernel
+from pytest_nbci.records import CellStatus
+
+Stop = Literal[
+    "error", "exit", "kernel_died", "timeout", "cell_timeout", "did_not_raise", "aborted"
+]
+
+
+@dataclass
+class CellRun:
+    """What happened to one code cell (``index`` counts all cells of the executed notebook)."""
+
+    index: int
+    status: CellStatus
+    duration_s: float | None = None
+
+
+@dataclass
+class Execution:
+    """What happened to one notebook.
+
+    Attributes:
+        kernel: The running kernel.
+        timeout_s: For all cells together.
+        cell_timeout_s: For each cell; None for no limit.
+        content: The executed notebook (an nbformat ``NotebookNode``).
+        cells: Code cells in order.
+        stop: Why the rest did not run; None when all cells are done.
+        stopped_at: Index of the cell that decided.
+        reply: Content of that cell's execute_reply.
+        exit: How the kernel ended, where it did.
+        limit_s: The limit that was passed, where one was.
+    """
+
+    kernel: Kernel
+    timeout_s: float
+    cell_timeout_s: float | None = None
+    content: Any = None
+    cells: list[CellRun] = field(default_factory=list)
+    stop: Stop | None = None
+    stopped_at: int | None = None
+    reply: Mapping[str, Any] = field(default_factory=dict)
+    exit: Exit | None = None
+    limit_s: float | None = None

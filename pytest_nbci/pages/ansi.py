@@ -1,0 +1,252 @@
+"""Terminal text as HTML: a state machine that looks at every character once.
+
+Kept: colours and styles of SGR sequences (ECMA-48 §8.3.117; 16, 256 and true colours), carriage
+returns and backspaces as a terminal shows them. Every other control sequence is dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from html import escape
+from typing import NamedTuple
+
+from pytest_nbci.pages.text import printable
+
+# An SGR sequence (group 1: its parameters), or any other control sequence, or a lone ESC.
+# Strings (OSC, DCS, …) end at the end of the line even where their terminator is missing: a
+# notebook that prints half a sequence must not swallow the rest of its output.
+_SEQUENCE = re.compile(
+    r"\x1b(?:"
+    r"\[([0-9;:]{0,200})m"
+    r"|\[[0-?]{0,200}[ -/]{0,20}[@-~]?"
+    r"|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"
+    r"|[ -/]{1,4}[0-~]?"
+    r"|[0-~]?"
+    r")"
+)
+_NAMES = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
+_NAMED = (*_NAMES, *(f"b{name}" for name in _NAMES))  # the bright ones are the second eight
+_BOLD, _DIM, _ITALIC, _UNDERLINE, _INVERSE, _HIDDEN, _STRUCK = (1 << bit for bit in range(7))
+_FLAG_CLASSES = {
+    _BOLD: "a-bold",
+    _DIM: "a-dim",
+    _ITALIC: "a-italic",
+    _UNDERLINE: "a-underline",
+    _HIDDEN: "a-hidden",
+    _STRUCK: "a-struck",
+}
+_ON = {
+    1: _BOLD,
+    2: _DIM,
+    3: _ITALIC,
+    4: _UNDERLINE,
+    7: _INVERSE,
+    8: _HIDDEN,
+    9: _STRUCK,
+    21: _UNDERLINE,
+}
+_OFF = {
+    22: _BOLD | _DIM,
+    23: _ITALIC,
+    24: _UNDERLINE,
+    27: _INVERSE,
+    28: _HIDDEN,
+    29: _STRUCK,
+}
+
+
+class _Style(NamedTuple):
+    """What the next character looks like; a colour is "", one of ``_NAMED`` or ``#rrggbb``."""
+
+    fg: str = ""
+    bg: str = ""
+    flags: int = 0
+
+
+_PLAIN = _Style()
+
+
+def strip(text: str) -> str:
+    """``text`` without control sequences; the characters between them are untouched."""
+    return _SEQUENCE.sub("", text) if "\x1b" in text else text
+
+
+def to_lines(text: str, longest: int = 5_000) -> list[str]:
+    """The lines of ``text`` as HTML, each complete in itself.
+
+    Linear in the length of ``text``: 5 MB of dense colour changes take about a second.
+
+    Args:
+        text: What was written to a terminal.
+        longest: Lines of more characters are broken; a browser needs seconds for a line of 1 MB.
+    """
+    style = _PLAIN
+    lines = []
+    for line in text.split("\n"):
+        if "\x1b" in line or "\r" in line or "\b" in line:
+            runs, style = _runs(line, style)
+        else:
+            runs = [(line, style)]
+        if len(line) <= longest:
+            lines.append("".join(_span(*run) for run in runs))
+        else:
+            lines += _broken(runs, longest)
+    return lines
+
+
+def _runs(line: str, style: _Style) -> tuple[list[tuple[str, _Style]], _Style]:
+    """The stretches of one style in a line, and the style at its end."""
+    runs: list[tuple[str, _Style]] = []
+    run = ""
+    position = 0
+    for match in _SEQUENCE.finditer(line):
+        run += line[position : match.start()]
+        position = match.end()
+        parameters = match[1]
+        if parameters is None:
+            continue
+        changed = _apply(style, parameters)
+        if changed is not style:
+            run = _add(runs, run, style)
+            style = changed
+    run += line[position:]
+    _add(runs, run, style)
+    return runs, style
+
+
+def _add(runs: list[tuple[str, _Style]], run: str, style: _Style) -> str:
+    """Put ``run`` at the end of the line.
+
+    A terminal goes back to the first column at a carriage return, and progress bars then write
+    the line anew: the last text wins. A return that nothing follows (Windows' line ends) erases
+    nothing, so it is handed back to stand before the next run.
+    """
+    if not run:
+        return ""
+    text = run.rstrip("\r")
+    if "\r" in text:
+        runs.clear()
+        text = text[text.rindex("\r") + 1 :]
+    if "\b" in text:
+        text = _backspaced(text)
+    runs.append((text, style))
+    return "\r" if run.endswith("\r") else ""
+
+
+def _broken(runs: list[tuple[str, _Style]], longest: int) -> list[str]:
+    lines: list[str] = []
+    pieces: list[str] = []
+    room = longest
+    for text, style in runs:
+        start = 0
+        while len(text) - start > room:
+            pieces.append(_span(text[start : start + room], style))
+            lines.append("".join(pieces))
+            start += room
+            pieces, room = [], longest
+        pieces.append(_span(text[start:], style))
+        room -= len(text) - start
+    lines.append("".join(pieces))
+    return lines
+
+
+def _backspaced(text: str) -> str:
+    kept: list[str] = []
+    for character in text:
+        if character != "\b":
+            kept.append(character)
+        elif kept:
+            kept.pop()
+    return "".join(kept)
+
+
+def _span(text: str, style: _Style) -> str:
+    if not text:
+        return ""
+    html = escape(printable(text), quote=False)
+    return html if style is _PLAIN else f"{_opening(style)}{html}</span>"
+
+
+@lru_cache(maxsize=4096)
+def _opening(style: _Style) -> str:
+    """The start tag; the sixteen named colours are classes, so that themes reach them."""
+    fg, bg, flags = style
+    classes = ""
+    rules = ""
+    if flags & _INVERSE:
+        fg, bg = bg or "paper", fg or "ink"
+    if fg.startswith("#"):
+        rules = f"color:{fg}"
+    elif fg:
+        classes = f"a-fg-{fg}"
+    if bg.startswith("#"):
+        rules += f"{';' if rules else ''}background-color:{bg}"
+    elif bg:
+        classes += f" a-bg-{bg}"
+    if flags:
+        classes += "".join(f" {name}" for flag, name in _FLAG_CLASSES.items() if flags & flag)
+    attributes = f' class="{classes.strip()}"' if classes else ""
+    if rules:
+        attributes += f' style="{rules}"'
+    return f"<span{attributes}>"
+
+
+@lru_cache(maxsize=4096)
+def _apply(style: _Style, parameters: str) -> _Style:
+    """``style`` after an SGR sequence; unknown parameters change nothing."""
+    fg, bg, flags = style
+    # Colons separate the parts of one colour (ITU T.416), semicolons everything.
+    codes = [int(code) if code else 0 for code in parameters.replace(":", ";").split(";")]
+    index = 0
+    while index < len(codes):
+        code = codes[index]
+        index += 1
+        if code == 0:
+            fg, bg, flags = _PLAIN
+        elif code in _ON:
+            flags |= _ON[code]
+        elif code in _OFF:
+            flags &= ~_OFF[code]
+        elif 30 <= code <= 49 or 90 <= code <= 97 or 100 <= code <= 107:
+            tens, units = divmod(code, 10)
+            colour: str | None = ""
+            if units == 8:
+                colour, index = _colour(codes, index)
+            elif units < 8:
+                colour = _NAMED[units + 8 * (tens >= 9)]
+            if colour is None:
+                continue
+            if tens in {3, 9}:
+                fg = colour
+            else:
+                bg = colour
+    changed = _Style(fg, bg, flags)
+    return _PLAIN if changed == _PLAIN else changed
+
+
+def _colour(codes: list[int], index: int) -> tuple[str | None, int]:
+    """The colour after 38 or 48 (None: there is none), and the index behind it."""
+    kind = codes[index] if index < len(codes) else None
+    if kind == 5 and index + 1 < len(codes):
+        return _palette(codes[index + 1]), index + 2
+    if kind == 2 and index + 3 < len(codes):
+        red, green, blue = codes[index + 1 : index + 4]
+        if max(red, green, blue) < 256:
+            return f"#{red:02x}{green:02x}{blue:02x}", index + 4
+        return None, index + 4
+    return None, len(codes)
+
+
+def _palette(number: int) -> str | None:
+    """xterm's 256 colours: 16 named ones, a 6x6x6 cube, 24 greys."""
+    if number < 16:
+        return _NAMED[number]
+    if number < 232:
+        levels = (0, 95, 135, 175, 215, 255)
+        red, rest = divmod(number - 16, 36)
+        return "#" + "".join(f"{levels[part]:02x}" for part in (red, rest // 6, rest % 6))
+    if number < 256:
+        grey = 8 + 10 * (number - 232)
+        return f"#{grey:02x}{grey:02x}{grey:02x}"
+    return None

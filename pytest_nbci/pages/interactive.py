@@ -1,0 +1,114 @@
+"""Outputs that need a script: drawn in sandboxed frames, never in the page itself.
+
+The page holds the data and, once, the library, both as inert text. static/page.js makes a frame
+when the reader scrolls to it (figures, drawn by a library of ours) or clicks on it (HTML with
+scripts of its own) and hands the data over; static/frame.js draws inside.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from pytest_nbci.pages import resources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LIBRARIES: dict[str, tuple[str, ...]] = {
+    "plotly": ("assets/plotly/plotly-cartesian.min.js",),
+    "vega": (
+        "assets/vega/vega.min.js",
+        "assets/vega/vega-lite.min.js",
+        "assets/vega/vega-embed.min.js",
+    ),
+}
+"""The scripts that each kind of figure is drawn with, in the order they are run."""
+
+_FIGURE = Markup(
+    '<figure class="live" data-kind="{kind}" data-label="{label}">'
+    '<div class="still">{still}</div>'
+    '<script type="application/json" class="payload">{payload}</script>'
+    "</figure>"
+)
+_RUNNABLE = Markup(
+    '<div class="runnable" data-kind="html" data-label="{label}">'
+    '<div class="still">{still}</div>'
+    '<p class="run" hidden><button type="button" class="start">{action}</button>'
+    "<span>{why}</span></p>"
+    '<script type="application/json" class="payload">{payload}</script>'
+    "</div>"
+)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A part of the page, and the kinds of figures in it that need a library."""
+
+    html: Markup
+    needs: frozenset[str] = frozenset()
+
+
+def figure(kind: str, data: object, label: str, still: Markup) -> Drawn:
+    """A figure that the library of ``kind`` draws when the reader comes near it.
+
+    Args:
+        kind: A key of :data:`LIBRARIES`.
+        data: What the library is given.
+        label: Says what it is, for readers who cannot see it.
+        still: Shown until it is drawn, and on paper.
+    """
+    html = _FIGURE.format(kind=kind, label=label, still=still, payload=inert_json(data))
+    return Drawn(html, frozenset({kind}))
+
+
+def runnable(html: str, label: str, still: Markup) -> Drawn:
+    """HTML with scripts, which run in a frame after a click; until then ``still`` is shown."""
+    markup = _RUNNABLE.format(
+        label=label,
+        still=still,
+        payload=inert_json({"html": html}),
+        action="Run this output",
+        why="It has scripts of its own; they run in a frame without access to this page.",
+    )
+    return Drawn(markup)
+
+
+def libraries(kinds: Iterable[str]) -> Markup:
+    """The libraries of ``kinds`` as inert text, compressed, once for the page."""
+    blocks = [
+        Markup('<script type="text/plain" class="library" data-kind="{}">{}</script>\n').format(
+            kind,
+            Markup(resources.packed_file(name)),  # noqa: S704 - base64
+        )
+        for kind in sorted(kinds)
+        for name in LIBRARIES[kind]
+    ]
+    return Markup().join(blocks)
+
+
+def inert_json(data: object) -> Markup:
+    """JSON that can stand in a script element: it cannot end it, nor open a comment in it."""
+    try:
+        text = json.dumps(data, allow_nan=False, separators=(",", ":"), default=str)
+    except ValueError:
+        text = json.dumps(_finite(data), separators=(",", ":"), default=str)
+    text = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    return Markup(text)  # noqa: S704 - ASCII without any character that means something in HTML
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """JSON knows no NaN; a figure shows a gap for null."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {str(key): _finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case _:
+            return value

@@ -1,0 +1,262 @@
+"""One output of a cell as HTML: the best of its representations that can be shown safely."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from pytest_nbci.pages import ansi, interactive, latex, markdown, sanitise, widgets
+from pytest_nbci.pages.interactive import Drawn
+from pytest_nbci.pages.jsonview import json_tree
+from pytest_nbci.pages.longtext import text_block
+from pytest_nbci.pages.text import one_line, printable, text_of
+
+_Bundle = Mapping[str, Any]
+_VEGA = re.compile(r"application/vnd\.(vegalite|vega)\.v\d+(?:\.\d+)*\+?json")
+_BASE64 = re.compile(r"[\w+/=-]*")
+_RASTER = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/avif")
+_DELIMITED = re.compile(r"^\s*(\$\$|\$|\\\[|\\\()(.*?)(\$\$|\$|\\\]|\\\))\s*$", re.DOTALL)
+_DOCUMENT = 'a {kind} document, {size}: <a download="{name}" href="{href}">save it</a>'
+
+
+def draw(outputs: Sequence[Any], place: str, states: widgets.States) -> Drawn:
+    """All outputs of a cell, in order.
+
+    Args:
+        outputs: The cell's ``outputs``; neighbouring pieces of one stream are joined.
+        place: An id that no other cell has.
+        states: The widgets' states of the notebook.
+    """
+    parts: list[Markup] = []
+    needs: frozenset[str] = frozenset()
+    for index, output in enumerate(_joined(outputs)):
+        try:
+            drawn = _draw(output, f"{place}-{index}", states)
+        except Exception as error:  # noqa: BLE001 - a stranger's data in five parsers; say so in its place
+            drawn = Drawn(
+                Markup('<p class="undrawn">This output cannot be shown: {}.</p>').format(
+                    one_line(f"{type(error).__name__}: {error}")
+                )
+            )
+        parts.append(Markup('<div class="output">{}</div>\n').format(drawn.html))
+        needs |= drawn.needs
+    return Drawn(Markup().join(parts), needs)
+
+
+def _joined(outputs: Sequence[Any]) -> list[Any]:
+    joined: list[Any] = []
+    texts: dict[int, list[str]] = {}
+    for output in outputs:
+        if isinstance(output, dict) and output.get("output_type") == "stream":
+            last = joined[-1] if joined else None
+            if id(last) in texts and last["name"] == output.get("name"):
+                texts[id(last)].append(text_of(output.get("text")))
+                continue
+            stream = {"output_type": "stream", "name": output.get("name")}
+            texts[id(stream)] = [text_of(output.get("text"))]
+            joined.append(stream)
+        else:
+            joined.append(output)
+    for output in joined:
+        if id(output) in texts:
+            output["text"] = "".join(texts[id(output)])
+    return joined
+
+
+def _draw(output: Any, place: str, states: widgets.States) -> Drawn:  # noqa: ANN401 - any JSON
+    kind = output.get("output_type") if isinstance(output, dict) else None
+    match kind:
+        case "stream":
+            return Drawn(_stream(output))
+        case "error":
+            return Drawn(_error(output))
+        case "display_data" | "execute_result" | "update_display_data":
+            data = output.get("data")
+            return _bundle(data if isinstance(data, dict) else {}, output, place, states)
+        case _:
+            return Drawn(
+                Markup('<p class="undrawn">An output of the unknown type {}:</p>{}').format(
+                    one_line(str(kind)), json_tree(output)
+                )
+            )
+
+
+def _stream(output: _Bundle) -> Markup:
+    name = "stderr" if output.get("name") == "stderr" else "stdout"
+    text = text_of(output.get("text")).removesuffix("\n")
+    block = text_block(ansi.to_lines(text), "text")
+    if name == "stdout":
+        return Markup('<div class="stream">{}</div>').format(block)
+    return Markup('<div class="stream stderr"><span class="label">stderr</span>{}</div>').format(
+        block
+    )
+
+
+def _error(output: _Bundle) -> Markup:
+    name = one_line(ansi.strip(text_of(output.get("ename"))), 200) or "Error"
+    value = printable(ansi.strip(text_of(output.get("evalue"))))
+    traceback = output.get("traceback")
+    text = "\n".join(map(text_of, traceback)) if isinstance(traceback, list) else ""
+    heading = Markup('<p class="what"><strong>{}</strong>{}</p>').format(
+        name, Markup(": {}").format(one_line(value, 1000)) if value.strip() else ""
+    )
+    body = text_block(ansi.to_lines(text), "text") if text.strip() else ""
+    return Markup('<div class="error">{}{}</div>').format(heading, body)
+
+
+def _bundle(data: _Bundle, output: _Bundle, place: str, states: widgets.States) -> Drawn:
+    """The richest representation that can be shown; Jupyter's order, with scripts last."""
+    metadata = output.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    if "application/vnd.plotly.v1+json" in data:
+        return _plotly(data)
+    for kind in data:
+        match = _VEGA.fullmatch(str(kind))
+        if match is not None:
+            return _vega(data, str(kind), match[1])
+    if widgets.MIME in data:
+        drawn = widgets.draw(data[widgets.MIME], states)
+        if drawn is not None:
+            return Drawn(drawn)
+    if "text/html" in data:
+        drawn_html = _html(data, place)
+        if drawn_html is not None:
+            return drawn_html
+    for kind, render in _RENDERERS.items():
+        if kind in data:
+            return Drawn(render(data[kind], kind, metadata.get(kind, metadata)))
+    if "application/javascript" in data:
+        script = text_of(data["application/javascript"])
+        still = Markup('<p class="undrawn">JavaScript, which did not run here.</p>')
+        return interactive.runnable(f"<script>{script}</script>", "JavaScript output", still)
+    return Drawn(_unknown(data))
+
+
+def _plotly(data: _Bundle) -> Drawn:
+    figure = data["application/vnd.plotly.v1+json"]
+    traces = figure.get("data") if isinstance(figure, dict) else None
+    kinds = {
+        one_line(trace.get("type", "scatter"), 40)
+        for trace in (traces if isinstance(traces, list) else [])
+        if isinstance(trace, dict)
+    }
+    label = f"plotly figure: {', '.join(sorted(kinds)) or 'empty'}"
+    return interactive.figure("plotly", figure, label, _still(data, label))
+
+
+def _vega(data: _Bundle, kind: str, language: str) -> Drawn:
+    name = "Vega-Lite" if language == "vegalite" else "Vega"
+    label = f"{name} figure"
+    payload = {"mode": "vega-lite" if language == "vegalite" else "vega", "spec": data[kind]}
+    return interactive.figure("vega", payload, label, _still(data, label))
+
+
+def _still(data: _Bundle, label: str) -> Markup:
+    """What stands for an interactive figure on paper and without scripts."""
+    for kind in ("image/svg+xml", *_RASTER):
+        if kind in data:
+            return _RENDERERS[kind](data[kind], kind, {})
+    return Markup('<p class="placeholder">{}</p>').format(label)
+
+
+def _html(data: _Bundle, place: str) -> Drawn | None:
+    """HTML, or None where another representation shows what this one only can with scripts."""
+    html = text_of(data["text/html"])
+    if not sanitise.is_active(html):
+        return Drawn(_scoped(html, place))
+    still = _scoped(html, place)
+    if not _says_something(still):
+        for kind in ("image/png", "image/svg+xml", "image/jpeg", "text/plain"):
+            if kind in data:
+                still = _RENDERERS[kind](data[kind], kind, {})
+                break
+    return interactive.runnable(html, "HTML output with scripts", still)
+
+
+def _scoped(html: str, place: str) -> Markup:
+    inner = sanitise.clean(html, scope=place)
+    return Markup('<div class="html" id="{}">{}</div>').format(place, inner)
+
+
+def _says_something(html: Markup) -> bool:
+    return "<img" in html or bool(re.sub(r"<style>.*?</style>", "", html, flags=re.S) and
+                                  Markup(re.sub(r"<style>.*?</style>", "", html, flags=re.S)).striptags())
+
+
+def _markdown(value: object, kind: str, metadata: object) -> Markup:  # noqa: ARG001
+    return Markup('<div class="prose">{}</div>').format(markdown.render(text_of(value)))
+
+
+def _latex(value: object, kind: str, metadata: object) -> Markup:  # noqa: ARG001
+    text = text_of(value)
+    delimited = _DELIMITED.match(text)
+    if delimited is not None:
+        text = delimited[2]
+        if text.lstrip().startswith("\\displaystyle"):
+            text = text.lstrip().removeprefix("\\displaystyle")
+    if delimited is None and "$" in text:
+        return _markdown(text, kind, metadata)
+    return Markup('<div class="formula">{}</div>').format(latex.formula(text, display=True))
+
+
+def _svg(value: object, kind: str, metadata: object) -> Markup:  # noqa: ARG001
+    return Markup('<div class="image">{}</div>').format(
+        sanitise.svg_image(text_of(value), "drawing")
+    )
+
+
+def _raster(value: object, kind: str, metadata: object) -> Markup:
+    data = "".join(text_of(value).split())
+    if _BASE64.fullmatch(data) is None:
+        return Markup('<p class="undrawn">This {} is not valid base64.</p>').format(kind)
+    size = ""
+    if isinstance(metadata, Mapping):
+        for side in ("width", "height"):
+            length = metadata.get(side)
+            if isinstance(length, int | float) and 0 < length < 20_000:
+                size += f' {side}="{int(length)}"'
+    return Markup('<div class="image"><img src="data:{};base64,{}" alt="figure"{}></div>').format(
+        kind, data, Markup(size)  # noqa: S704 - two numbers
+    )
+
+
+def _json(value: object, kind: str, metadata: object) -> Markup:  # noqa: ARG001
+    return json_tree(value)
+
+
+def _plain(value: object, kind: str, metadata: object) -> Markup:  # noqa: ARG001
+    text = text_of(value).removesuffix("\n")
+    return Markup('<div class="plain">{}</div>').format(text_block(ansi.to_lines(text), "text"))
+
+
+def _document(value: object, kind: str, metadata: object) -> Markup:  # noqa: ARG001
+    data = "".join(text_of(value).split())
+    if _BASE64.fullmatch(data) is None:
+        data = b64encode(text_of(value).encode("utf-8", "replace")).decode("ascii")
+    return Markup(f'<p class="document">{_DOCUMENT}</p>').format(
+        kind="PDF",
+        size=f"{len(data) * 3 // 4096:,} KB",
+        name="output.pdf",
+        href=f"data:{kind};base64,{data}",
+    )
+
+
+def _unknown(data: _Bundle) -> Markup:
+    kinds = ", ".join(one_line(kind, 80) for kind in list(data)[:10]) or "nothing"
+    return Markup('<p class="undrawn">An output that a page cannot show: {}.</p>').format(kinds)
+
+
+_RENDERERS: dict[str, Callable[[object, str, object], Markup]] = {
+    "text/markdown": _markdown,
+    "image/svg+xml": _svg,
+    "text/latex": _latex,
+    **dict.fromkeys(_RASTER, _raster),
+    "application/json": _json,
+    "application/geo+json": _json,
+    "application/pdf": _document,
+    "text/plain": _plain,
+}

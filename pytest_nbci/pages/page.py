@@ -1,0 +1,109 @@
+"""The page of one notebook: the verdict, where it comes from, then the notebook itself."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from pytest_nbci.pages import cells, facts, interactive, latex, policy, resources
+from pytest_nbci.pages.text import block, one_line, straight
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_nbci.records import Record
+
+_KANA = re.compile("[\u3040-\u30ff]")
+
+
+def render(notebook: Mapping[str, Any], record: Record) -> str:
+    """The whole document; see :func:`pytest_nbci.pages.render_page`."""
+    shown = cells.views(notebook, record)
+    needs = frozenset[str]().union(*(view.needs for view in shown))
+    body = "".join(view.body + view.outputs for view in shown)
+    path = one_line(record.notebook, 1000)
+    html = resources.template("page.html").render(
+        csp=policy.content_security_policy(),
+        style=_own("static/page.css"),
+        formula_style=latex.style(body),
+        page_script=_own("static/page.js"),
+        frame_script=_own("static/frame.js") if _has_frames(body) else "",
+        libraries=interactive.libraries(needs),
+        language="ja" if _KANA.search(body) else "",
+        title=path,
+        folder=path[: path.rfind("/") + 1],
+        name=path[path.rfind("/") + 1 :],
+        session=one_line(record.session, 100),
+        outcome=record.outcome if record.outcome in facts.WORDS else "error",
+        word=facts.word(record.outcome),
+        sentence=block(record.message, 4000),
+        cure=block(record.cure, 4000),
+        skip_reason=block(record.skip_reason or "", 1000),
+        failure=_failure(record),
+        stderr=block(record.stderr_tail, 8000),
+        failed=next((view for view in shown if view.failed), None),
+        failed_label=_failed_label(record),
+        facts=facts.facts(record),
+        parameters=facts.table(record.parameters),
+        environment=facts.table(record.environment),
+        inputs=facts.inputs(record),
+        kept=facts.kept_files(record),
+        warnings=[block(warning, 4000) for warning in record.warnings],
+        reproduce=straight(str(record.reproduce)),
+        cells=shown,
+        timeline=_timeline(shown),
+        time=facts.duration(record.duration_s),
+    )
+    return html.encode("utf-8", "replace").decode("utf-8")
+
+
+def _failure(record: Record) -> dict[str, Any] | None:
+    error = record.error
+    if error is None:
+        return None
+    return {
+        "name": one_line(error.name, 200),
+        "value": block(error.value, 4000),
+        "frames": [
+            {
+                "place": f"{one_line(frame.file, 300)}, line {frame.line}",
+                "function": one_line(frame.function, 120),
+                "source": one_line(frame.source, 400),
+            }
+            for frame in error.frames
+        ],
+    }
+
+
+def _failed_label(record: Record) -> str:
+    failed = record.failed_cell
+    if failed is None:
+        return ""
+    return f"cell {failed.number}" if failed.number is not None else "the parameters cell"
+
+
+def _timeline(shown: Sequence[cells.CellView]) -> list[dict[str, Any]]:
+    """The code cells as parts of a strip; wide is what took long."""
+    timed = [view for view in shown if view.kind == "code" and not view.parameters]
+    longest = max((view.seconds for view in timed), default=0.0)
+    return [
+        {
+            "anchor": view.anchor,
+            "status": view.status.replace(" ", "-"),
+            "weight": f"{1 + 99 * (view.seconds / longest if longest else 0):.1f}",
+            "label": f"cell {view.number}: {view.status or 'no record'}"
+            + (f", {view.time}" if view.time else ""),
+            "number": view.number,
+        }
+        for view in timed
+    ]
+
+
+def _has_frames(body: str) -> bool:
+    return 'class="payload"' in body
+
+
+def _own(name: str) -> Markup:
+    return Markup(resources.text_file(name))  # noqa: S704 - a file of this package

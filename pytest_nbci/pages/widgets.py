@@ -1,0 +1,85 @@
+"""ipywidgets, read from the state that the notebook holds: what they showed when it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from pytest_nbci.pages import sanitise
+from pytest_nbci.pages.text import one_line, text_of
+
+MIME = "application/vnd.jupyter.widget-view+json"
+
+States = Mapping[str, Mapping[str, Any]]
+"""Model id to the model's state."""
+
+_DEEPEST = 20
+
+
+def states(metadata: Mapping[str, Any]) -> States:
+    """The widget states in a notebook's metadata."""
+    saved = metadata.get("widgets")
+    saved = saved.get("application/vnd.jupyter.widget-state+json") if isinstance(saved, dict) else {}
+    models = saved.get("state") if isinstance(saved, dict) else {}
+    return {
+        str(key): {**model["state"], "_model": one_line(model.get("model_name"), 80)}
+        for key, model in (models.items() if isinstance(models, dict) else ())
+        if isinstance(model, dict) and isinstance(model.get("state"), dict)
+    }
+
+
+def draw(view: object, known: States) -> Markup | None:
+    """A widget as it stood, or None when its state was not saved."""
+    model = view.get("model_id") if isinstance(view, dict) else None
+    if model not in known:
+        return None
+    return Markup('<div class="widget">{}</div>').format(_widget(str(model), known, 0))
+
+
+def _widget(model: str, known: States, depth: int) -> Markup:
+    state = known.get(model.removeprefix("IPY_MODEL_"))
+    if state is None or depth > _DEEPEST:
+        return Markup()
+    name = state["_model"]
+    label = _text(state.get("description"))
+    value = state.get("value")
+    match name:
+        case "HBoxModel" | "VBoxModel" | "BoxModel" | "GridBoxModel" | "TabModel" | "AccordionModel":
+            children = state.get("children")
+            inner = Markup().join(
+                _widget(child, known, depth + 1)
+                for child in (children if isinstance(children, list) else [])
+                if isinstance(child, str)
+            )
+            kind = "row" if name == "HBoxModel" else "column"
+            return Markup('<div class="widget-{}">{}</div>').format(kind, inner)
+        case "HTMLModel" | "HTMLMathModel":
+            return Markup("<span>{}{}</span>").format(label, sanitise.clean(text_of(value)))
+        case "FloatProgressModel" | "IntProgressModel":
+            low, high = _number(state.get("min"), 0), _number(state.get("max"), 100)
+            share = (_number(value, 0) - low) / (high - low) if high > low else 0.0
+            return Markup('<label>{}<progress max="1" value="{}"></progress></label>').format(
+                label, f"{min(max(share, 0.0), 1.0):.4f}"
+            )
+        case "ButtonModel":
+            return Markup('<span class="widget-button">{}</span>').format(label)
+        case "LabelModel":
+            return Markup("<span>{}{}</span>").format(label, _text(value))
+        case _ if value is not None:
+            return Markup('<span>{} <output class="widget-value">{}</output></span>').format(
+                label, _text(value)
+            )
+        case _:
+            return Markup('<span class="widget-value">{} {}</span>').format(
+                label, name.removesuffix("Model")
+            )
+
+
+def _text(value: object) -> str:
+    return one_line(value, 2000) if value is not None else ""
+
+
+def _number(value: object, default: float) -> float:
+    return float(value) if isinstance(value, int | float) else default
