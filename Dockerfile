@@ -17,8 +17,6 @@ RUN command -v git >/dev/null || { \
 # /kaniko out of the image, so nothing of that file gets into a layer or into the history.
 # No file, no settings.
 ARG PIP_CONFIG_FILE=/kaniko/pip.conf
-ARG PIP_NO_CACHE_DIR=1
-ARG PIP_DISABLE_PIP_VERSION_CHECK=1
 
 # Dependencies first: this layer comes from the cache until one of these files changes.
 COPY pyproject.toml requirements.lock examples/requirements.txt /opt/nbci/src/
@@ -27,11 +25,11 @@ RUN cd /opt/nbci/src \
  && python3 -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 print(*project["dependencies"], *project["optional-dependencies"]["xdist"], sep="\n")' \
     > dependencies.txt \
- && /opt/nbci/bin/pip install -c requirements.lock -r dependencies.txt -r requirements.txt
+ && /opt/nbci/bin/pip install --no-cache-dir -c requirements.lock -r dependencies.txt -r requirements.txt
 
 COPY README.md LICENSE /opt/nbci/src/
 COPY pytest_nbci /opt/nbci/src/pytest_nbci
-RUN /opt/nbci/bin/pip install --no-deps /opt/nbci/src
+RUN /opt/nbci/bin/pip install --no-cache-dir --no-deps /opt/nbci/src
 
 # Any user works, also one without a passwd entry (OpenShift picks its own): /tmp can always be
 # written, so the settings and caches of Jupyter, IPython, matplotlib and git lie there, and USER

@@ -13,6 +13,7 @@ from pytest_nbci.collection import COLLECTION, NotebookCollection, Scope
 from pytest_nbci.configuration import configure
 from pytest_nbci.controller import Controller
 from pytest_nbci.execution.checkout import Snapshot
+from pytest_nbci.junit import JUnit
 from pytest_nbci.repository import Repository, at_top, find_repository
 from pytest_nbci.selection import plan_notebooks
 from pytest_nbci.session import Context, Session, Worker, make_state_folder
@@ -42,6 +43,7 @@ def activate(config: pytest.Config, folder: Path | None, start: Path) -> None:
     if not _only_asks(config):
         controller = Controller(config, Session(context), collection)
         config.pluginmanager.register(controller, "nbci-controller")
+        config.pluginmanager.register(JUnit(config), "nbci-junit")
 
 
 def activate_worker(config: pytest.Config, worker_input: dict[str, Any]) -> None:
@@ -91,7 +93,7 @@ def _context(config: pytest.Config, repository: Repository) -> Context:
 
 def _only_asks(config: pytest.Config) -> bool:
     """Whether pytest prints what it knows and ends."""
-    return any(config.getoption(name, False) for name in _QUESTIONS)
+    return any(config.getoption(name, default=False) for name in _QUESTIONS)
 
 
 def _state_folder(config: pytest.Config, repository: Repository) -> tuple[Path, str]:

@@ -58,8 +58,12 @@ class NotebookItem(pytest.Function):
         """The notebook relative to the project root, as records call it."""
         return printable(self.notebook_path)
 
-    def setup(self) -> None:
-        """Begin an attempt; refuse what pytest would refuse less clearly."""
+    def begin(self) -> None:
+        """Begin an attempt; refuse what pytest would refuse less clearly.
+
+        Raises:
+            SetupProblem: The fixture for test data is parametrised.
+        """
         self.attempt = Attempt(self.attempt.number + 1)
         found = self._fixtureinfo.name2fixturedefs.get(DATA_FIXTURE, ())
         if found and found[-1].params is not None:
@@ -71,7 +75,6 @@ class NotebookItem(pytest.Function):
                     "Give each notebook one set of test data; loop inside the fixture instead.",
                 )
             )
-        super().setup()
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where pytest says the test is: the notebook itself."""
@@ -205,6 +208,12 @@ class NotebookCollection:
             notebook.read_metadata(root / path),
             self.context.timeout_flag,
         )
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Before the fixtures, in a hook: a frame of ours would stand in their tracebacks."""
+        if isinstance(item, NotebookItem):
+            item.begin()
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:

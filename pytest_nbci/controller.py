@@ -11,6 +11,7 @@ import pytest
 from pytest_nbci.collection import NotebookCollection, NotebookItem
 from pytest_nbci.delivery import Follower, Report
 from pytest_nbci.errors import DeliveryError, NbciError
+from pytest_nbci.live import Live
 from pytest_nbci.repository import printable
 from pytest_nbci.results import summary_in
 from pytest_nbci.session import Session, Worker
@@ -31,6 +32,7 @@ class Controller:
         self._follower: Follower | None = None
         self._report: Report | None = None
         self._problems: list[str] = []
+        self._live: Live | None = None
 
     def pytest_report_header(self) -> str:
         """One line: what is run, and where results go."""
@@ -92,6 +94,11 @@ class Controller:
         except DeliveryError as error:
             raise pytest.UsageError(str(error)) from error
         context = self._session.context
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            self._live = Live(reporter, lambda: self._session.scratch)
+            self._config.pluginmanager.register(self._live, "nbci-live")
+            self._live.start()
         if context.publishes:
             self._follower = Follower.start(context.destination, context.session)
 
@@ -106,18 +113,20 @@ class Controller:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Complete the session's record, then wait for the publisher."""
+        self._end_live()
         try:
             self._session.finish(int(exitstatus))
         except DeliveryError as error:
             self._problems.append(str(error))
         if self._follower is not None:
             self._report = self._follower.finish(self._show_progress)
+            self._show_progress("")
             self._follower = None
 
     def _show_progress(self, text: str) -> None:
         reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and reporter.isatty:
-            reporter.rewrite(text, erase=True)
+            reporter.write(f"\r\x1b[K{text}", flush=True)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Where results are, what was published, what waits, what git does not know."""
@@ -155,8 +164,14 @@ class Controller:
         found = context.repository.untracked_notebooks()
         return [printable(path) for path in found if path not in planned]
 
+    def _end_live(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
     def pytest_unconfigure(self) -> None:
         """Remove the scratch folder, however the session ended."""
+        self._end_live()
         if self._follower is not None:
             self._follower.finish(lambda _: None)
         self._session.close()

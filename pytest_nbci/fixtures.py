@@ -10,7 +10,7 @@ import pytest
 
 from pytest_nbci import delivery, settings
 from pytest_nbci.collection import COLLECTION, DATA_FIXTURE, NotebookCollection, NotebookItem
-from pytest_nbci.errors import DataError, NbciError
+from pytest_nbci.errors import DataError, NbciError, NotebookError
 from pytest_nbci.execution.run import Order, SetupProblem
 from pytest_nbci.execution.test_data import NotebookData, check_data
 from pytest_nbci.execution.verdict import Verdict
@@ -44,10 +44,9 @@ def nbci_run(
     bench = collection.worker.bench
     try:
         data = check_data(nbci_test_data, _origin_of_data(item))
-        chain = _chain(collection, item.notebook_path, ())
-    except DataError as error:
-        verdict = Verdict("error", "test_data_error", error.message, error.cure)
-        raise SetupProblem(verdict) from error
+        chain = _chain(collection, item.notebook_path, data)
+    except (DataError, NotebookError) as error:
+        raise _data_problem(item, error) from error
     order = Order(item.notebook_path, item.settings, data)
     run = bench.prepare(order, _environment(collection, item.notebook_name), chain)
     item.attempt.run = run
@@ -57,7 +56,10 @@ def nbci_run(
             bench.passed(order, chain)
     finally:
         item.attempt.kept = run.kept_files()
-        run.close()
+        try:
+            run.close()
+        except DataError as error:
+            raise _data_problem(item, error) from error
 
 
 def _conclude(item: NotebookItem, verdict: Verdict) -> None:
@@ -66,13 +68,23 @@ def _conclude(item: NotebookItem, verdict: Verdict) -> None:
         raise NotebookFailure(verdict)
 
 
+def _data_problem(item: NotebookItem, error: DataError | NotebookError) -> SetupProblem:
+    message = f"{item.notebook_name}: {error.message}"
+    return SetupProblem(Verdict("error", "test_data_error", message, error.cure))
+
+
 def _profile_data(collection: NotebookCollection) -> NotebookData:
     profile = collection.context.profile
     return NotebookData(parameters=profile.parameters, files=profile.files, root=profile.root)
 
 
-def _chain(collection: NotebookCollection, path: str, above: tuple[str, ...]) -> tuple[Order, ...]:
-    """What ``path`` needs, each once, in running order."""
+def _chain(
+    collection: NotebookCollection, path: str, data: NotebookData, above: tuple[str, ...] = ()
+) -> tuple[Order, ...]:
+    """What ``path`` needs, each once, in running order.
+
+    They share its checkout, so they get its data: their own fixtures may not even be collected.
+    """
     if path in above:
         raise DataError(
             f"Notebooks need each other: {' → '.join((*above, path))}.",
@@ -82,9 +94,8 @@ def _chain(collection: NotebookCollection, path: str, above: tuple[str, ...]) ->
     for need in collection.settings_of(path).needs:
         if not (collection.context.repository.root / need).is_file():
             raise DataError(f"{path} needs {need}, which does not exist.", "Correct needs.")
-        for order in _chain(collection, need, (*above, path)):
+        for order in _chain(collection, need, data, (*above, path)):
             found.setdefault(order.path, order)
-        data = _profile_data(collection)
         found.setdefault(need, Order(need, collection.settings_of(need), data))
     return tuple(found.values())
 

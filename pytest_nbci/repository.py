@@ -224,7 +224,9 @@ def find_repository(start: Path) -> Repository:
         UsageError: No git repository, or a bare one.
     """
     try:
-        answer = run_git(start, ["rev-parse", "--is-inside-work-tree", "--show-prefix", "--show-cdup"])
+        answer = run_git(
+            start, ["rev-parse", "--is-inside-work-tree", "--show-prefix", "--show-cdup"]
+        )
     except UsageError:
         raise
     except NbciError as error:

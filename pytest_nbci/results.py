@@ -14,6 +14,7 @@ from pytest_nbci.collection import COLLECTION, Attempt, NotebookItem
 from pytest_nbci.errors import DeliveryError
 from pytest_nbci.execution.run import SetupProblem
 from pytest_nbci.execution.verdict import Verdict, plain_text
+from pytest_nbci.junit import output_tail
 from pytest_nbci.records import Record, Summary, summary_of, utc_now
 from pytest_nbci.reports import NotebookFailure, reproduce_line
 
@@ -26,7 +27,8 @@ def pytest_runtest_makereport(
     report = yield
     if isinstance(item, NotebookItem):
         _note(item, call, report)
-        if report.when == "teardown":
+        # With --setup-only, which --setup-plan implies, nothing was run.
+        if report.when == "teardown" and not item.config.getoption("setuponly", default=False):
             _write(item, report)
     return report
 
@@ -74,6 +76,9 @@ def _write(item: NotebookItem, report: pytest.TestReport) -> None:
         report.longrepr = f"The result of {item.notebook_name} is lost: {error}"
         return
     report.nbci_summary = asdict(summary_of(record))  # type: ignore[attr-defined]
+    report.nbci_output = output_tail(  # type: ignore[attr-defined]
+        attempt.run.content if attempt.run else None
+    )
     attempt.run = None  # the executed notebook may be large
 
 

@@ -26,6 +26,7 @@ LAYERS = {
     "fixtures": 3,
     "results": 3,
     "controller": 3,
+    "live": 3, "junit": 3,
     "configuration": 4,
     "activation": 4,
     "plugin": 4,

@@ -26,6 +26,7 @@ NAME = "nbci"
 
 # The wait for a cell's last outputs after its reply; nbclient's 4 s are short for big figures.
 _LAST_OUTPUTS_S = 60
+_OWNER_S = 2
 
 
 def run_notebook(
@@ -116,6 +117,7 @@ async def _run_cells(nb_man: Any, execution: Execution) -> None:
         execution.cells.append(run)
         if run.status != "not run" or execution.stop is not None:
             continue
+        execution.on_cell(len(execution.cells))
         nb_man.cell_start(cell, index)
         started = time.monotonic()
         execution.stop = await _run_cell(client, cell, index, execution)
@@ -146,7 +148,31 @@ async def _run_cell(
         execution.exit = execution.kernel.exit()
         return "kernel_died"
     execution.reply = client.reply
-    return _stop_after(cell, client.reply)
+    stop = _stop_after(cell, client.reply)
+    if stop == "error" and error_name(cell, client.reply) == "AttributeError":
+        execution.owner = await _owner(client)
+    return stop
+
+
+# ``obj`` of an AttributeError: https://docs.python.org/3/library/exceptions.html#AttributeError.obj
+_OWNER = (
+    "(lambda o: (o if isinstance(o, type) else type(o)).__module__)"
+    "(getattr(getattr(__import__('sys'), 'last_value', None), 'obj', None))"
+)
+
+
+async def _owner(client: _Client) -> str:
+    """The module that the last AttributeError's object belongs to; "" where the kernel is mute."""
+    message = client.kc.execute(
+        "", silent=True, store_history=False, user_expressions={"owner": _OWNER}
+    )
+    with suppress(Exception):  # whatever a kernel of another language makes of it
+        while True:
+            reply = await client.kc.shell_channel.get_msg(timeout=_OWNER_S)
+            if reply["parent_header"].get("msg_id") == message:
+                answer = reply["content"]["user_expressions"]["owner"]
+                return str(answer["data"]["text/plain"]).strip("'\"")
+    return ""
 
 
 def _stop_after(cell: Mapping[str, Any], reply: Mapping[str, Any]) -> Stop | None:

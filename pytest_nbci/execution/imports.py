@@ -18,13 +18,17 @@ _REWRITE = '''\
 """Makes imports from {old!r} come from {new!r}."""
 import os, sys
 
-OLD, NEW, KEEP = {old!r}, {new!r}, {keep!r}
+OLD, REAL, NEW, KEEP = {old!r}, {real!r}, {new!r}, {keep!r}
 
 
 def moved(value):
-    if isinstance(value, str) and (value == OLD or value.startswith(OLD + os.sep)):
-        if not any(value == path or value.startswith(path + os.sep) for path in KEEP):
-            return NEW + value[len(OLD):]
+    if not isinstance(value, str) or not os.path.isabs(value):
+        return value
+    for path, top in ((value, OLD), (os.path.realpath(value), REAL)):
+        if any(path == kept or path.startswith(kept + os.sep) for kept in KEEP):
+            return value
+        if path == top or path.startswith(top + os.sep):
+            return NEW + path[len(top):]
     return value
 
 
@@ -40,23 +44,29 @@ def rewrite(mapping):
             mapping[key] = new
 
 
+def apply():
+    sys.path[:] = list(dict.fromkeys(moved(path) for path in sys.path if path != here))
+    for finder in list(sys.meta_path):
+        module = sys.modules.get(getattr(finder, "__module__", None) or type(finder).__module__)
+        for holder in (module, finder, type(finder)):
+            if getattr(holder, "__name__", "") in ("importlib._bootstrap_external", "type"):
+                continue
+            for value in list(getattr(holder, "__dict__", {{}}).values()):
+                if isinstance(value, dict) and value is not sys.modules:
+                    rewrite(value)
+
+
 here = os.path.dirname(os.path.abspath(__file__))
-sys.path[:] = list(dict.fromkeys(moved(path) for path in sys.path if path != here))
-for finder in list(sys.meta_path):
-    module = sys.modules.get(getattr(finder, "__module__", None) or type(finder).__module__)
-    for holder in (module, finder, type(finder)):
-        if getattr(holder, "__name__", "") in ("importlib._bootstrap_external", "type"):
-            continue
-        for value in list(getattr(holder, "__dict__", {{}}).values()):
-            if isinstance(value, dict) and value is not sys.modules:
-                rewrite(value)
-sys.modules.pop("sitecustomize", None)
+apply()
+ours = sys.modules.pop("sitecustomize")
 try:
     import sitecustomize
-except ImportError:
-    pass
+except ModuleNotFoundError as error:
+    if error.name != "sitecustomize":
+        raise
+    sys.modules["sitecustomize"] = ours
 finally:
-    del OLD, NEW, KEEP
+    apply()  # what the user's own sitecustomize added
 '''
 
 _PROBE = """
@@ -86,7 +96,7 @@ def leads_into(top: Path) -> bool:
         found = json.loads(done.stdout)
     except ValueError:
         return False
-    return any(_is_below(path, top) and not _is_kept(path) for path in found)
+    return any(_moved(path, top, Path()) != path for path in found)
 
 
 def import_environment(old: Path, new: Path, folder: Path) -> dict[str, str]:
@@ -99,14 +109,23 @@ def import_environment(old: Path, new: Path, folder: Path) -> dict[str, str]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     keep = sorted({sys.prefix, sys.exec_prefix, str(Path(sys.prefix).resolve())})
-    text = _REWRITE.format(old=str(old), new=str(new), keep=keep)
+    text = _REWRITE.format(old=str(old), real=str(old.resolve()), new=str(new), keep=keep)
     (folder / "sitecustomize.py").write_text(text, encoding="utf-8")
     present = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    moved = [
-        str(new) + path[len(str(old)) :] if _is_below(path, old) and not _is_kept(path) else path
-        for path in present
-    ]
+    moved = [_moved(path, old, new) for path in present]
     return {"PYTHONPATH": os.pathsep.join([str(folder), *moved])}
+
+
+def _moved(path: str, old: Path, new: Path) -> str:
+    """Where ``path`` lies in the checkout; itself where it is not of the user's tree."""
+    if not Path(path).is_absolute():
+        return path
+    for form, top in ((path, old), (os.path.realpath(path), old.resolve())):
+        if _is_kept(form):
+            return path
+        if _is_below(form, top):
+            return str(new) + form[len(str(top)) :]
+    return path
 
 
 def _is_below(path: str, top: Path) -> bool:

@@ -15,8 +15,10 @@ from typing import Any
 from pytest_nbci import notebook as notebooks
 from pytest_nbci.errors import CheckoutError, DataError, KernelError, NotebookError
 from pytest_nbci.execution.checkout import Checkout, Snapshot
+from pytest_nbci.execution.diagnosis import Place
 from pytest_nbci.execution.imports import import_environment, leads_into
 from pytest_nbci.execution.kernel import Kernel, choose_kernel, kernel_environment
+from pytest_nbci.execution.progress import ProgressFile
 from pytest_nbci.execution.test_data import LaidOver, NotebookData, check_unchanged, lay_over
 from pytest_nbci.execution.trace import Execution
 from pytest_nbci.execution.verdict import Verdict, judge
@@ -66,8 +68,9 @@ class Run:
     parameters: Mapping[str, Any]
     started_at: str
     warnings: tuple[str, ...]
-    top: Path
+    place: Place
     root: Path
+    progress: ProgressFile
     laid: LaidOver = field(default_factory=LaidOver)
     kernel: Kernel | None = None
     kernel_name: str | None = None
@@ -83,13 +86,17 @@ class Run:
         from pytest_nbci.execution.engine import run_notebook
 
         settings = self.order.settings
-        execution = Execution(self.kernel, settings.timeout, settings.cell_timeout)
+        execution = Execution(
+            self.kernel, settings.timeout, settings.cell_timeout, self.progress.cell
+        )
+        self.progress.begin(self.order.name, len(self.notebook.numbers))
         begun = time.monotonic()
         try:
             run_notebook(self.notebook, self.parameters, execution)
-            self.verdict = judge(self.order.name, self.notebook, execution, self.top)
+            self.verdict = judge(self.order.name, self.notebook, execution, self.place)
         finally:
             self.duration_s = time.monotonic() - begun
+            self.progress.end()
             self.content = None if execution.content is None else dict(execution.content)
             self.peak_memory_bytes = self.kernel.peak_memory_bytes()
         return self.verdict
@@ -126,7 +133,7 @@ class Bench:
     Args:
         snapshot: What the checkout is restored to.
         prefix: The project root relative to the repository's top level ("" or ending in "/").
-        folder: Scratch folder of this worker; its owner removes it.
+        folder: Scratch folder of this worker, which exists; its owner removes it.
     """
 
     def __init__(self, snapshot: Snapshot, prefix: str, folder: Path) -> None:
@@ -136,6 +143,7 @@ class Bench:
         self._checkout = Checkout(snapshot, folder / "c")
         self._is_editable = leads_into(snapshot.top)
         self._settled: tuple[Order, ...] = ()
+        self._progress = ProgressFile(folder)
 
     @property
     def root(self) -> Path:
@@ -166,7 +174,8 @@ class Bench:
             run = self._prepare(order, environment, started_at)
         except (CheckoutError, DataError, KernelError) as error:
             cause = next(cause for kind, cause in _CAUSES if isinstance(error, kind))
-            raise SetupProblem(Verdict("error", cause, error.message, error.cure)) from error
+            message = f"{order.name}: {error.message}"
+            raise SetupProblem(Verdict("error", cause, message, error.cure)) from error
         return run
 
     def passed(self, order: Order, chain: tuple[Order, ...]) -> None:
@@ -208,7 +217,11 @@ class Bench:
         source = self.root / order.path
         if not source.exists():  # named as an argument, and in no commit
             source = project_root / order.path
-        run = Run(order, None, {}, started_at, (), self._checkout.top, self.root, laid)
+        place = Place(
+            self._checkout.top, (self.root / order.path).parent, self._snapshot.top, self._prefix
+        )
+        place.folder.mkdir(parents=True, exist_ok=True)  # it may hold untracked files only
+        run = Run(order, None, {}, started_at, (), place, self.root, self._progress, laid)
         try:
             run.notebook = notebooks.load(source, order.name)
         except NotebookError as error:
@@ -223,7 +236,7 @@ class Bench:
         run.kernel = Kernel(choice, self._folder / "k")
         try:
             run.kernel.start(
-                (self.root / order.path).parent,
+                place.folder,
                 kernel_environment({**self._import_environment(), **environment(run.notebook)}),
                 order.settings.start_timeout,
             )

@@ -172,18 +172,18 @@ def _target(name: str, root: Path, top: Path) -> Path:
     target = Path(os.path.normpath(root / pure))
     if not target.is_relative_to(top) or ".git" in target.relative_to(top).parts:
         raise DataError(refusal, cure)
+    real = target.parent.resolve()
+    if not real.is_relative_to(top.resolve()):
+        raise DataError(
+            f"{refusal[:-1]}: {target.parent.relative_to(top)} is a link to {real}.",
+            "Remove that link from git.",
+        )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
             f"The test data file {name} cannot be laid: {error.filename} is not a folder."
         ) from error
-    if not target.parent.resolve().is_relative_to(top.resolve()):
-        raise DataError(
-            f"{refusal[:-1]}: {target.parent.relative_to(top)} is a link "
-            f"to {target.parent.resolve()}.",
-            "Remove that link from git.",
-        )
     return target
 
 

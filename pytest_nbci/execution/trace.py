@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -31,11 +31,13 @@ class Execution:
         kernel: The running kernel.
         timeout_s: For all cells together.
         cell_timeout_s: For each cell; None for no limit.
+        on_cell: Called with the position of each code cell before it runs.
         content: The executed notebook (an nbformat ``NotebookNode``).
         cells: Code cells in order.
         stop: Why the rest did not run; None when all cells are done.
         stopped_at: Index of the cell that decided.
         reply: Content of that cell's execute_reply.
+        owner: Module of the object that an AttributeError was about, where the kernel knows it.
         exit: How the kernel ended, where it did.
         limit_s: The limit that was passed, where one was.
     """
@@ -43,10 +45,12 @@ class Execution:
     kernel: Kernel
     timeout_s: float
     cell_timeout_s: float | None = None
+    on_cell: Callable[[int], None] = lambda _: None
     content: Any = None
     cells: list[CellRun] = field(default_factory=list)
     stop: Stop | None = None
     stopped_at: int | None = None
     reply: Mapping[str, Any] = field(default_factory=dict)
+    owner: str = ""
     exit: Exit | None = None
     limit_s: float | None = None

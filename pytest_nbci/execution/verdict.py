@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pytest_nbci.execution.diagnosis import Place, Scene, diagnose
 from pytest_nbci.execution.trace import Execution
 from pytest_nbci.notebook import Notebook, first_line
 from pytest_nbci.records import Cell, FailedCell, Failure, Frame, Outcome
@@ -42,14 +43,14 @@ class Verdict:
     cells: tuple[Cell, ...] = ()
 
 
-def judge(name: str, notebook: Notebook, execution: Execution, top: Path) -> Verdict:
+def judge(name: str, notebook: Notebook, execution: Execution, ran_in: Place) -> Verdict:
     """The verdict on an execution.
 
     Args:
         name: The notebook's name, as sentences call it.
         notebook: The notebook as it was read.
         execution: What the engine saw.
-        top: The checkout; frames below it are the reader's own code.
+        ran_in: Where the notebook ran.
     """
     cells = _cells(notebook, execution)
     if execution.stop is None:
@@ -58,7 +59,7 @@ def judge(name: str, notebook: Notebook, execution: Execution, top: Path) -> Ver
     place = FailedCell(
         cell.get("id", ""), notebook.numbers.get(cell.get("id", "")), first_line(cell["source"])
     )
-    case = _Case(name, notebook, execution, cell, place, cells, top)
+    case = _Case(name, notebook, execution, cell, place, cells, ran_in)
     verdict = _JUDGES[execution.stop](case)
     if verdict.outcome == "passed":
         return replace(verdict, cells=cells)
@@ -77,7 +78,7 @@ class _Case:
     cell: Mapping[str, Any]
     place: FailedCell
     cells: tuple[Cell, ...]
-    top: Path
+    ran_in: Place
 
     @property
     def where(self) -> str:
@@ -108,14 +109,23 @@ def _cell_error(case: _Case) -> Verdict:
     deeper = ""
     if inner is not None and not inner.file.startswith("cell "):
         deeper = f" in {inner.file} line {inner.line}"
-    value = one_line(failure.value, _LONGEST)
+    value = one_line(failure.value, _LONGEST).rstrip(".")
     said = f"{failure.name}: {value}" if value else failure.name
-    message = f"{case.where}: {said}{deeper}."
+    found = diagnose(
+        Scene(
+            notebook=case.notebook,
+            failure=failure,
+            cell_id=case.place.id,
+            place=case.ran_in,
+            owner=case.execution.owner,
+            traceback="\n".join(_traceback(case)),
+        )
+    )
     return Verdict(
         "failed",
-        "cell_error",
-        message.replace("..", ".") if value.endswith(".") and not deeper else message,
-        "Run the notebook from a restarted kernel, mend that cell, commit it.",
+        found.cause,
+        f"{case.where}: {said}{deeper}{found.addition}.",
+        found.cure,
         error=failure,
     )
 
@@ -250,12 +260,16 @@ def _failure(case: _Case) -> Failure:
     output = _error_output(case.cell)
     reply = case.execution.reply
     source = output or reply
-    traceback = [plain_text(str(part)) for part in source.get("traceback") or ()]
     return Failure(
         name=str(source.get("ename") or "error"),
         value=plain_text(str(source.get("evalue") or "")),
-        frames=_frames(traceback, case),
+        frames=_frames(_traceback(case), case),
     )
+
+
+def _traceback(case: _Case) -> list[str]:
+    source = _error_output(case.cell) or case.execution.reply
+    return [plain_text(str(part)) for part in source.get("traceback") or ()]
 
 
 def _frames(traceback: Sequence[str], case: _Case) -> tuple[Frame, ...]:
@@ -274,7 +288,7 @@ def _frames(traceback: Sequence[str], case: _Case) -> tuple[Frame, ...]:
             frames.append(Frame(f"cell {called}", int(cell_place[2]), cell_place[3] or "", ""))
             is_own = True
         elif file_place:
-            file = _own_file(file_place[1], case.top)
+            file = _own_file(file_place[1], case.ran_in.checkout)
             is_own = file is not None
             if file is not None:
                 frames.append(Frame(file, int(file_place[2]), file_place[3], ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -79,7 +79,7 @@ def test_coverage_is_measured_and_random_order_announced(neighbours: Ran):
 
 
 def test_junit_is_valid_xml_with_the_notebooks_names(neighbours: Ran):
-    tree = ElementTree.parse(neighbours.root / "report.xml")  # noqa: S314 - our own file
+    tree = ET.parse(neighbours.root / "report.xml")  # noqa: S314 - our own file
     cases = {(case.get("classname"), case.get("name")): case for case in tree.iter("testcase")}
 
     assert set(cases) == {

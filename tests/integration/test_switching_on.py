@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 
 import pytest
@@ -186,7 +185,7 @@ def test_collect_only_writes_nothing(
     assert ran.code == 0
     assert everything_below(two_notebooks.root) == before
     assert two_notebooks.state() == files
-    assert os.listdir(temporary) == []
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize("argument", ["--fixtures", "--markers"])

@@ -22,7 +22,7 @@ def laid(shared_project: Project) -> Ran:
         'files = {"data/train.csv" = "small/train small.csv", "models" = "small/models", "a/../b.txt" = "small/b.txt"}\n'
         "parameters = {rows = 7, unused = true}\n"
     )
-    project.write(".gitignore", "data/\nstray/\n")
+    project.write(".gitignore", "/data/\n")
     project.write("small/train small.csv", "small")
     project.write("small/models/one/weights.bin", b"\x00\x01")
     project.write("small/models/two.txt", "two")
@@ -301,7 +301,7 @@ def test_a_linked_file_inside_the_checkout_does_not_survive_into_the_next_notebo
     assert (project.root / "place/data.bin").read_text() == "tracked"
 
 
-def test_needed_notebooks_get_the_data_of_their_own_folder(project: Project):
+def test_needed_notebooks_get_the_data_of_the_one_that_needs_them(project: Project):
     project.table('[[tool.nbci.notebook]]\npath = "sub/use.ipynb"\nneeds = ["sub/make.ipynb"]\n')
     project.write("sub/conftest.py", OVERRIDES)
     project.notebook("sub/make.ipynb", "text = open('../data/train.csv').read(); open('made.txt', 'w').write(text)")

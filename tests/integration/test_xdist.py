@@ -135,20 +135,34 @@ def test_no_scratch_folder_is_left(both: Both, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("nbci-")] == []
 
 
-def test_odd_names_are_planned_under_xdist_and_from_another_rootdir(project: Project):
+def test_odd_names_are_planned_under_xdist(project: Project):
     project.notebook("sub dir/v[1] ü.ipynb", "print(1)")
-    project.notebook("plain.ipynb", "print(1)")
-    project.write("sub dir/pytest.ini", "[pytest]\n")
+    project.notebook("a::b.ipynb", "print(1)")
     project.commit()
 
-    ran = project.pytest("-n", "1", cwd=project.root / "sub dir")
+    ran = project.pytest("-n", "1")
+
+    assert ran.outcomes == {"passed": 2}
+    assert [(entry.notebook, entry.due) for entry in ran.session.plan] == [
+        ("a::b.ipynb", True),
+        ("sub dir/v[1] ü.ipynb", True),
+    ]
+    assert len(ran.session.results) == 2
+
+
+def test_notebooks_outside_pytests_rootdir_are_planned_under_xdist(project: Project):
+    project.notebook("sub/inner.ipynb", "print(1)")
+    project.notebook("plain.ipynb", "print(1)")
+    project.write("sub/pytest.ini", "[pytest]\n")
+    project.commit()
+
+    ran = project.pytest("-n", "1", cwd=project.root / "sub")
 
     assert ran.outcomes == {"passed": 2}
     assert [(entry.notebook, entry.due) for entry in ran.session.plan] == [
         ("plain.ipynb", True),
-        ("sub dir/v[1] ü.ipynb", True),
+        ("sub/inner.ipynb", True),
     ]
-    assert len(ran.session.results) == 2
 
 
 def test_a_crashed_worker_does_not_lose_finished_results(project: Project):

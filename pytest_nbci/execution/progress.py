@@ -1,0 +1,69 @@
+"""How far a worker is: which cell of which notebook, for whoever shows it.
+
+A mapped file, so that an update is a copy in memory and a reader in another process sees it.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+_SIZE_BYTES = 4096
+_NAME = "progress"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a worker does now; ``started`` is in seconds of the system's monotonic clock."""
+
+    notebook: str
+    cell: int
+    cells: int
+    started: float
+
+    def __str__(self) -> str:
+        """``train.ipynb: cell 7/23, 12 s``."""
+        where = f"cell {self.cell}/{self.cells}, " if self.cell else ""
+        return f"{self.notebook}: {where}{time.monotonic() - self.started:.0f} s"
+
+
+class ProgressFile:
+    """The writing side, one for each worker; ``folder`` belongs to the caller."""
+
+    def __init__(self, folder: Path) -> None:
+        with (folder / _NAME).open("wb+") as file:
+            file.truncate(_SIZE_BYTES)
+            self._map = mmap.mmap(file.fileno(), _SIZE_BYTES)
+        self._notebook, self._cells, self._started = "", 0, 0.0
+
+    def begin(self, notebook: str, cells: int) -> None:
+        """A notebook begins; ``cells`` is its number of code cells."""
+        self._notebook, self._cells, self._started = notebook, cells, time.monotonic()
+        self.cell(0)
+
+    def cell(self, number: int) -> None:
+        """The cell of that position among the code cells runs now; 0: none yet."""
+        self._put(json.dumps([self._notebook, number, self._cells, self._started]))
+
+    def end(self) -> None:
+        """Nothing runs."""
+        self._put("")
+
+    def _put(self, text: str) -> None:
+        data = text.encode()[: _SIZE_BYTES - 1]
+        self._map[: len(data) + 1] = data + b"\0"
+
+
+def read_progress(scratch: Path) -> list[Progress]:
+    """What the workers below ``scratch`` do now, in the order of their folders."""
+    found = []
+    for path in sorted(scratch.glob(f"*/{_NAME}")):
+        try:
+            notebook, cell, cells, started = json.loads(path.read_bytes().partition(b"\0")[0])
+        except (OSError, ValueError):
+            continue  # idle, or in the middle of an update
+        found.append(Progress(notebook, cell, cells, started))
+    return found
