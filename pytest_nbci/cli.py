@@ -3,32 +3,56 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_nbci import __version__, settings
 from pytest_nbci.errors import NbciError, UsageError
+from pytest_nbci.records import OUTCOMES
+
+if TYPE_CHECKING:
+    from pytest_nbci.delivery import Destination
+    from pytest_nbci.pages.history import Result
+    from pytest_nbci.store import Store
 
 _USAGE_ERROR = 4
+_SHOWN = 50
+
+_EPILOG = """\
+a day with it:
+  pytest -k train             run one notebook at the desk
+  nbci show train             what came of it, and where its page is
+  pytest --nbci               run all, publish to the store and to MLflow (CI does it)
+  nbci runs --outcome failed  what failed lately, from the folder or the bucket
+  nbci publish                deliver later what could not be delivered
+
+Settings come from flags, variables and [tool.nbci] in pyproject.toml: docs/settings.md.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code (0 done, 1 not all of it, 4 usage error)."""
-    parser = _parser()
+    """Run one command; the exit code: 0 done, 1 not all of it, 4 usage error."""
     try:
-        options = parser.parse_args(arguments)
+        options = _parser().parse_args(arguments)
     except SystemExit as error:
         return _USAGE_ERROR if error.code else 0
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
     except UsageError as error:
         print(f"nbci: {error}", file=sys.stderr)
         return _USAGE_ERROR
     except NbciError as error:
         print(f"nbci: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         return 130
     return code
@@ -38,27 +62,63 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nbci",
         description="Results of notebooks that ran as tests (pytest --nbci).",
-        epilog="Settings come from flags, variables and [tool.nbci] in pyproject.toml.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"pytest-nbci {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
     publish = commands.add_parser(
         "publish",
-        help="deliver the results that wait in the results folder to the store and to MLflow",
+        help="deliver the results that wait to the store and to MLflow",
         description="Deliver what waits in .nbci/results; nothing is delivered twice.",
     )
-    for name in ("store", "mlflow"):
-        setting = settings.BY_NAME[name]
-        publish.add_argument(f"--{name}", help=f"{setting.help} (variable: {setting.variable})")
+    _add_setting(publish, "store")
+    _add_setting(publish, "mlflow")
     publish.set_defaults(run=_publish)
+
+    runs = commands.add_parser(
+        "runs",
+        help="list past results, newest first",
+        description="List past results, newest first, from the store or else the results folder.",
+    )
+    runs.add_argument("notebook", nargs="?", help="a name, stem or glob")
+    runs.add_argument("--outcome", choices=OUTCOMES, help="only these")
+    runs.add_argument("--branch", help="only of this branch")
+    runs.add_argument("--author", help="only of authors whose name or e-mail contains this")
+    runs.add_argument("--commit", help="only of the commit that begins with this")
+    runs.add_argument("--since", metavar="YYYY-MM-DD", help="only from this day (UTC) on")
+    runs.add_argument("-n", "--limit", type=int, default=_SHOWN, help="at most (%(default)s)")
+    runs.add_argument("--json", action="store_true", help="one JSON object a line")
+    _add_setting(runs, "store")
+    runs.set_defaults(run=_runs)
+
+    show = commands.add_parser(
+        "show",
+        help="the newest result of a notebook: its sentence and its page",
+        description="The newest result of a notebook: its sentence and its page.",
+    )
+    show.add_argument("notebook", help="a name, stem or glob")
+    show.add_argument("--open", action="store_true", help="open the page in the browser")
+    _add_setting(show, "store")
+    show.set_defaults(run=_show)
     return parser
 
 
-def _publish(options: argparse.Namespace) -> int:
+def _add_setting(parser: argparse.ArgumentParser, name: str) -> None:
+    setting = settings.BY_NAME[name]
+    parser.add_argument(f"--{name}", help=f"{setting.help} (variable: {setting.variable})")
+
+
+def _find_destination(options: argparse.Namespace) -> tuple[str, Destination]:
+    """The project's name and where its results go, from the present folder upward.
+
+    Raises:
+        UsageError: No repository, or a setting that cannot be worked with.
+    """
     from pytest_nbci.configuration import configure
-    from pytest_nbci.delivery import publish
     from pytest_nbci.repository import at_top, find_repository
-    from pytest_nbci.session import make_state_folder
+    from pytest_nbci.session import state_folder
 
     here = Path.cwd()
     folder = settings.find_table_folder(here)
@@ -66,15 +126,108 @@ def _publish(options: argparse.Namespace) -> int:
     if folder is None:
         repository = at_top(repository)
     table = settings.read_table(repository.root)
-    flags = {"store": options.store, "mlflow": options.mlflow}
+    flags = {"store": options.store, "mlflow": getattr(options, "mlflow", None)}
     found = configure(repository, table, flags, os.environ)
-    state, note = make_state_folder(repository.root, os.environ)
-    if note:
-        raise UsageError(f"There is nothing to publish: {note}.")
-    report = publish(found.destination(state), _show_progress)
+    return found.project, found.destination(state_folder(repository.root, os.environ))
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from pytest_nbci.delivery import publish
+
+    _, destination = _find_destination(options)
+    report = publish(destination, _show_progress)
     _show_progress("")
     print(report.sentence())
     return 1 if report.waiting else 0
+
+
+def _runs(options: argparse.Namespace) -> int:
+    store, found = _past_results(options)
+    number = 0
+    for number, result in enumerate(found, 1):
+        if options.json:
+            print(json.dumps(result.to_plain(store.url)), flush=number == 1)
+        else:
+            print(_line(result, store.url), flush=number == 1)
+        if number == options.limit:
+            break
+    if number == 0 and not options.json:
+        print(f"no such result in {store.url}", file=sys.stderr)
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    import webbrowser
+
+    from pytest_nbci.records import Record
+
+    store, found = _past_results(options)
+    result = next(found, None)
+    if result is None:
+        raise UsageError(
+            f"There is no result of {options.notebook!r} in {store.url}.",
+            "nbci runs lists what there is.",
+        )
+    content = store.get(f"{result.key}.json")
+    record = Record.from_json(content) if content is not None else None
+    print(_line(result, store.url))
+    if result.summary.message:
+        print(f"\n{result.summary.message}")
+    if record is not None and record.cure:
+        print(f"cure: {record.cure}")
+    if record is not None and record.reproduce:
+        print(f"reproduce: {record.reproduce}")
+    page = store.get(f"{result.key}.html")
+    if page is None:
+        print("page: none was made")
+        return 0
+    place = _page_place(store, result.key, page, fetch=options.open)
+    print(f"page: {place}")
+    if options.open:
+        webbrowser.open(place if "://" in place else Path(place).resolve().as_uri())
+    return 0
+
+
+def _page_place(store: Store, key: str, page: bytes, *, fetch: bool) -> str:
+    """A path that a browser opens; an S3 object is fetched for that."""
+    import tempfile
+
+    if not fetch or "://" not in store.url:
+        return f"{store.url}/{key}.html"
+    folder = Path(tempfile.mkdtemp(prefix="nbci-page-"))
+    path = folder / f"{Path(key).stem}.html"
+    path.write_bytes(page)
+    return str(path)
+
+
+def _past_results(options: argparse.Namespace) -> tuple[Store, Iterator[Result]]:
+    from pytest_nbci.pages.history import Filters, find_results
+    from pytest_nbci.store import FolderStore, open_s3_store
+
+    project, destination = _find_destination(options)
+    store: Store = FolderStore(destination.results)
+    if destination.store_url is not None:
+        store = open_s3_store(destination.store_url, destination.store_origin)
+    wanted = {item.name: getattr(options, item.name, None) for item in dataclasses.fields(Filters)}
+    return store, find_results(store, project, Filters(**wanted))
+
+
+def _line(result: Result, url: str) -> str:
+    summary, commit = result.summary, result.session.commit
+    message = commit.message.strip().splitlines()[0] if commit and commit.message.strip() else ""
+    said = summary.outcome + (f" {summary.cause}" if summary.cause else "")
+    place = f"{url}/{result.key}"
+    if "://" not in url:
+        place = settings.describe(Path(place))
+    parts = [
+        f"{result.session.started_at[:16].replace('T', ' ')}Z",
+        f"{said:<20}",
+        f"{summary.duration_s:7.1f} s",
+        f"{summary.notebook}",
+        f"{commit.id[:8]} {commit.author}: {message}" if commit else "no commit",
+        place,
+    ]
+    return "  ".join("".join(c if c.isprintable() else "?" for c in part) for part in parts)
 
 
 def _show_progress(text: str) -> None:

@@ -62,19 +62,19 @@ class NotebookItem(pytest.Function):
         """Begin an attempt; refuse what pytest would refuse less clearly.
 
         Raises:
-            SetupProblem: The fixture for test data is parametrised.
+            SetupProblem: A fixture is parametrised.
         """
         self.attempt = Attempt(self.attempt.number + 1)
-        found = self._fixtureinfo.name2fixturedefs.get(DATA_FIXTURE, ())
-        if found and found[-1].params is not None:
-            raise SetupProblem(
-                Verdict(
-                    "error",
-                    "test_data_error",
-                    f"The fixture {DATA_FIXTURE} for {self.notebook_name} is parametrised.",
-                    "Give each notebook one set of test data; loop inside the fixture instead.",
+        for name, found in self._fixtureinfo.name2fixturedefs.items():
+            if found[-1].params is not None:
+                raise SetupProblem(
+                    Verdict(
+                        "error",
+                        "test_data_error",
+                        f"The fixture {name} for {self.notebook_name} is parametrised.",
+                        "A notebook runs once: give it one value; loop inside the fixture instead.",
+                    )
                 )
-            )
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where pytest says the test is: the notebook itself."""

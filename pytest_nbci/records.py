@@ -10,11 +10,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import re
 import secrets
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from pytest_nbci.errors import NbciError
@@ -24,6 +27,9 @@ SCHEMA = "1.0"
 Outcome = Literal["passed", "failed", "error", "lost", "skipped"]
 CellStatus = Literal["passed", "failed", "skipped", "blank", "not run"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+# A session on another machine that has not ended by then will not.
+_LONGEST_ELSEWHERE = timedelta(days=1)
 
 _SESSION_NAME = re.compile(r"(\d{4})(\d\d)(\d\d)T\d{6}Z-[0-9a-f]{1,8}-[0-9a-f]{6}")
 
@@ -228,6 +234,43 @@ def session_prefix(project: str, session: str) -> str:
 def utc_now() -> str:
     """The present time, UTC, ISO 8601 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def this_host() -> dict[str, Any]:
+    """Name, boot and process id: enough to tell later whether this process still runs here.
+
+    The boot id tells a process id of before a reboot from one of after (man 4 random).
+    """
+    return {"name": socket.gethostname(), "boot": _boot_id(), "pid": os.getpid()}
+
+
+def is_dead(session: Session) -> bool:
+    """Whether a session without an end will not get one any more."""
+    host, here = session.host, this_host()
+    if host.get("name") == here["name"] and host.get("boot"):
+        return host["boot"] != here["boot"] or not _is_alive(int(host.get("pid") or 0))
+    try:
+        started = datetime.fromisoformat(session.started_at)
+    except ValueError:
+        return True
+    return datetime.now(UTC) - started > _LONGEST_ELSEWHERE
+
+
+def _boot_id() -> str | None:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def dump_json(value: object) -> str:

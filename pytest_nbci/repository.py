@@ -206,6 +206,8 @@ class Repository:
         import git
 
         with git.Repo(self.top) as repository:
+            # Neither another owner nor a hook's GIT_DIR may decide what is read.
+            repository.git.update_environment(GIT_DIR=str(repository.git_dir))
             found = repository.commit(commit_id.decode().strip())
             return Commit(
                 id=found.hexsha,

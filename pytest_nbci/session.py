@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import os
 import platform
-import socket
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -191,7 +190,7 @@ class Session:
             exit_status=exit_status,
             started_at=context.started_at,
             ended_at=records.utc_now() if complete else None,
-            host={"name": socket.gethostname(), "boot": _boot_id(), "pid": os.getpid()},
+            host=records.this_host(),
             pipeline=os.environ.get("CI_PIPELINE_ID"),
             commit=context.commit,
             profile=context.profile.name,
@@ -268,16 +267,21 @@ def new_session_name(repository: Repository) -> tuple[str, str]:
     return records.new_session_name(now, repository.head), started
 
 
+def state_folder(root: Path, environment: Mapping[str, str]) -> Path:
+    """Where all that this project writes lies: ``NBCI_DIR``, else ``.nbci`` in the root."""
+    named = environment.get("NBCI_DIR")
+    return Path(named).absolute() if named else root / STATE_FOLDER
+
+
 def make_state_folder(root: Path, environment: Mapping[str, str]) -> tuple[Path, str]:
     """The folder for all that this project writes, and a note where it is not the usual one.
 
-    ``NBCI_DIR``, else ``.nbci`` in the project root, else a new temporary folder.
+    Where ``state_folder`` cannot be written it is a new temporary one.
     """
-    named = environment.get("NBCI_DIR")
-    wanted = Path(named).absolute() if named else root / STATE_FOLDER
+    wanted = state_folder(root, environment)
     try:
         wanted.mkdir(parents=True, exist_ok=True)
-        if not named:
+        if wanted == root / STATE_FOLDER:
             _ignore_all(wanted)
         with tempfile.TemporaryFile(dir=wanted):
             return wanted, ""
@@ -292,14 +296,6 @@ def _ignore_all(folder: Path) -> None:
     path = folder / ".gitignore"
     if not path.exists():
         path.write_text("*\n", encoding="utf-8")
-
-
-def _boot_id() -> str | None:
-    """Tells a process id of before a reboot from one of after (man 4 random)."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return None
 
 
 def _lock_sha256(repository: Repository) -> str | None:

@@ -34,13 +34,25 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def is_plain(value: object) -> bool:
+    """Whether ``value`` has a JSON form that reads back as the same, as parameters must."""
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and is_plain(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(is_plain(item) for item in value)
+    return value is None or isinstance(value, str | int | float | bool)
+
+
 TEXT = Kind("a string", lambda value: isinstance(value, str))
 SECONDS = Kind("a number of seconds above 0", lambda value: _is_number(value) and value > 0)
 TEXTS = Kind(
     "a list of strings",
     lambda value: isinstance(value, list | tuple) and all(isinstance(item, str) for item in value),
 )
-VALUES = Kind("a table of names and values", lambda value: isinstance(value, Mapping))
+VALUES = Kind(
+    "a table of names and JSON values (a date is written as a string)",
+    lambda value: isinstance(value, Mapping) and is_plain(value),
+)
 FILES = Kind(
     "a table of file names",
     lambda value: (

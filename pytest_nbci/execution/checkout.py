@@ -191,6 +191,8 @@ class _Part:
                 "--shared",
                 "--no-checkout",
                 "--template=",
+                # clone drops -c on the way to this program, which asks for the owner again
+                "--upload-pack=git -c 'safe.directory=*' upload-pack",
                 str(snapshot.top),
                 str(clone),
             ],

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pytest_nbci.errors import DataError
+from pytest_nbci.settings import is_plain
 
 # Above this a copy before each notebook costs more than a notebook's own start (about 0.05 s).
 LINK_ABOVE_BYTES = 64 * 1024 * 1024
@@ -74,7 +75,24 @@ def check_data(value: object, origin: str) -> NotebookData:
                 f"NotebookData.{name} of nbci_test_data ({origin}) is {kind!r:.80}.",
                 "Give a dict.",
             )
-    return value
+    for name, path in (*value.files.items(), ("root", value.root or "")):
+        if not isinstance(name, str) or not isinstance(path, str | os.PathLike):
+            raise DataError(
+                f"The test data file {name!r} of nbci_test_data ({origin}) is {path!r:.80}.",
+                "Give paths.",
+            )
+    parameters = {
+        name: os.fspath(item) if isinstance(item, os.PathLike) else item
+        for name, item in value.parameters.items()
+    }
+    for name, item in parameters.items():
+        if not isinstance(name, str) or not is_plain(item):
+            raise DataError(
+                f"The parameter {name!r} of nbci_test_data ({origin}) is {item!r:.80}, "
+                f"a {type(item).__name__}.",
+                "Give text, a number, a truth value, None, or lists and dicts of these.",
+            )
+    return replace(value, parameters=parameters)
 
 
 def lay_over(
@@ -182,7 +200,8 @@ def _target(name: str, root: Path, top: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
-            f"The test data file {name} cannot be laid: {error.filename} is not a folder."
+            f"The test data file {name} cannot be laid: "
+            f"{os.path.relpath(error.filename, root)} is not a folder."
         ) from error
     return target
 

@@ -10,24 +10,24 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
 from pytest_nbci.pages import resources
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "plotly": ("assets/plotly/plotly-cartesian.min.js",),
+    "plotly-all": ("assets/plotly/plotly-strict.min.js",),
     "vega": (
         "assets/vega/vega.min.js",
         "assets/vega/vega-lite.min.js",
         "assets/vega/vega-embed.min.js",
     ),
 }
-"""The scripts that each kind of figure is drawn with, in the order they are run."""
+"""The scripts of each library, in the order they are run; a figure names the one it needs."""
+
+_SUPERSETS = {"plotly": "plotly-all"}
 
 _FIGURE = Markup(
     '<figure class="live" data-kind="{kind}" data-label="{label}">'
@@ -47,23 +47,24 @@ _RUNNABLE = Markup(
 
 @dataclass(frozen=True)
 class Drawn:
-    """A part of the page, and the kinds of figures in it that need a library."""
+    """A part of the page, and the names of the libraries that it needs."""
 
     html: Markup
     needs: frozenset[str] = frozenset()
 
 
-def figure(kind: str, data: object, label: str, still: Markup) -> Drawn:
-    """A figure that the library of ``kind`` draws when the reader comes near it.
+def figure(kind: str, library: str, data: object, label: str, still: Markup) -> Drawn:
+    """A figure that a library of ours draws when the reader comes near it.
 
     Args:
-        kind: A key of :data:`LIBRARIES`.
+        kind: Which of the drawing functions in static/frame.js.
+        library: A key of :data:`LIBRARIES`.
         data: What the library is given.
         label: Says what it is, for readers who cannot see it.
         still: Shown until it is drawn, and on paper.
     """
     html = _FIGURE.format(kind=kind, label=label, still=still, payload=inert_json(data))
-    return Drawn(html, frozenset({kind}))
+    return Drawn(html, frozenset({library}))
 
 
 def runnable(html: str, label: str, still: Markup) -> Drawn:
@@ -78,16 +79,23 @@ def runnable(html: str, label: str, still: Markup) -> Drawn:
     return Drawn(markup)
 
 
-def libraries(kinds: Iterable[str]) -> Markup:
-    """The libraries of ``kinds`` as inert text, compressed, once for the page."""
-    blocks = [
-        Markup('<script type="text/plain" class="library" data-kind="{}">{}</script>\n').format(
-            kind,
-            Markup(resources.packed_file(name)),  # noqa: S704 - base64
-        )
-        for kind in sorted(kinds)
-        for name in LIBRARIES[kind]
-    ]
+def libraries(names: frozenset[str]) -> Markup:
+    """The libraries as inert text, compressed, once for the page.
+
+    A library that another one contains is left out; both bear the name of the smaller one.
+    """
+    blocks = []
+    for name in sorted(names):
+        if _SUPERSETS.get(name) in names:
+            continue
+        kind = name.removesuffix("-all")
+        blocks += [
+            Markup('<script type="text/plain" class="library" data-kind="{}">{}</script>\n').format(
+                kind,
+                Markup(resources.packed_file(file)),  # noqa: S704 - base64
+            )
+            for file in LIBRARIES[name]
+        ]
     return Markup().join(blocks)
 
 

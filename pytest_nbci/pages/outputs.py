@@ -9,14 +9,15 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pytest_nbci.pages import ansi, interactive, latex, markdown, sanitise, widgets
+from pytest_nbci.pages import ansi, figures, interactive, latex, markdown, sanitise, widgets
+from pytest_nbci.pages.highlight import code_lines
 from pytest_nbci.pages.interactive import Drawn
 from pytest_nbci.pages.jsonview import json_tree
 from pytest_nbci.pages.longtext import text_block
 from pytest_nbci.pages.text import one_line, printable, text_of
 
 _Bundle = Mapping[str, Any]
-_VEGA = re.compile(r"application/vnd\.(vegalite|vega)\.v\d+(?:\.\d+)*\+?json")
+_STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
 _BASE64 = re.compile(r"[\w+/=-]*")
 _RASTER = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/avif")
 _DELIMITED = re.compile(r"^\s*(\$\$|\$|\\\[|\\\()(.*?)(\$\$|\$|\\\]|\\\))\s*$", re.DOTALL)
@@ -109,71 +110,43 @@ def _error(output: _Bundle) -> Markup:
 
 
 def _bundle(data: _Bundle, output: _Bundle, place: str, states: widgets.States) -> Drawn:
-    """The richest representation that can be shown; Jupyter's order, with scripts last."""
+    """The richest representation that can be shown; Jupyter's order."""
     metadata = output.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
-    if "application/vnd.plotly.v1+json" in data:
-        return _plotly(data)
     for kind in data:
-        match = _VEGA.fullmatch(str(kind))
-        if match is not None:
-            return _vega(data, str(kind), match[1])
+        if figures.is_figure(str(kind)):
+            return figures.draw(str(kind), data[kind], _still(data))
     if widgets.MIME in data:
         drawn = widgets.draw(data[widgets.MIME], states)
         if drawn is not None:
             return Drawn(drawn)
     if "text/html" in data:
-        drawn_html = _html(data, place)
-        if drawn_html is not None:
-            return drawn_html
+        return _html(data, place)
     for kind, render in _RENDERERS.items():
         if kind in data:
             return Drawn(render(data[kind], kind, metadata.get(kind, metadata)))
-    if "application/javascript" in data:
-        script = text_of(data["application/javascript"])
-        still = Markup('<p class="undrawn">JavaScript, which did not run here.</p>')
-        return interactive.runnable(f"<script>{script}</script>", "JavaScript output", still)
     return Drawn(_unknown(data))
 
 
-def _plotly(data: _Bundle) -> Drawn:
-    figure = data["application/vnd.plotly.v1+json"]
-    traces = figure.get("data") if isinstance(figure, dict) else None
-    kinds = {
-        one_line(trace.get("type", "scatter"), 40)
-        for trace in (traces if isinstance(traces, list) else [])
-        if isinstance(trace, dict)
-    }
-    label = f"plotly figure: {', '.join(sorted(kinds)) or 'empty'}"
-    return interactive.figure("plotly", figure, label, _still(data, label))
-
-
-def _vega(data: _Bundle, kind: str, language: str) -> Drawn:
-    name = "Vega-Lite" if language == "vegalite" else "Vega"
-    label = f"{name} figure"
-    payload = {"mode": "vega-lite" if language == "vegalite" else "vega", "spec": data[kind]}
-    return interactive.figure("vega", payload, label, _still(data, label))
-
-
-def _still(data: _Bundle, label: str) -> Markup:
-    """What stands for an interactive figure on paper and without scripts."""
+def _still(data: _Bundle) -> Markup | None:
+    """The first picture among the representations: it stands for what needs a script."""
     for kind in ("image/svg+xml", *_RASTER):
         if kind in data:
             return _RENDERERS[kind](data[kind], kind, {})
-    return Markup('<p class="placeholder">{}</p>').format(label)
+    return None
 
 
-def _html(data: _Bundle, place: str) -> Drawn | None:
-    """HTML, or None where another representation shows what this one only can with scripts."""
+def _html(data: _Bundle, place: str) -> Drawn:
     html = text_of(data["text/html"])
     if not sanitise.is_active(html):
         return Drawn(_scoped(html, place))
+    figure = figures.in_html(html)
+    if figure is not None:
+        return figure
     still = _scoped(html, place)
     if not _says_something(still):
-        for kind in ("image/png", "image/svg+xml", "image/jpeg", "text/plain"):
-            if kind in data:
-                still = _RENDERERS[kind](data[kind], kind, {})
-                break
+        text = data.get("text/plain")
+        still = _still(data) or (_plain(text, "text/plain", {}) if text else still)
     return interactive.runnable(html, "HTML output with scripts", still)
 
 
@@ -183,8 +156,17 @@ def _scoped(html: str, place: str) -> Markup:
 
 
 def _says_something(html: Markup) -> bool:
-    return "<img" in html or bool(re.sub(r"<style>.*?</style>", "", html, flags=re.S) and
-                                  Markup(re.sub(r"<style>.*?</style>", "", html, flags=re.S)).striptags())
+    if "<img" in html:
+        return True
+    return bool(Markup(_STYLE.sub("", html)).striptags())  # noqa: S704 - only its text is looked at
+
+
+def _javascript(value: object, kind: str, metadata: object) -> Markup:  # noqa: ARG001
+    """A script alone: code that changes the page around it, so there is nothing to run it in."""
+    lines = code_lines(text_of(value), "javascript")
+    return Markup(
+        "<details class=fold><summary>JavaScript, which a page does not run</summary>{}</details>"
+    ).format(text_block(lines, "code"))
 
 
 def _markdown(value: object, kind: str, metadata: object) -> Markup:  # noqa: ARG001
@@ -258,5 +240,6 @@ _RENDERERS: dict[str, Callable[[object, str, object], Markup]] = {
     "application/json": _json,
     "application/geo+json": _json,
     "application/pdf": _document,
+    "application/javascript": _javascript,
     "text/plain": _plain,
 }

@@ -67,6 +67,10 @@ def _widget(model: str, known: States, depth: int) -> Markup:
             return Markup('<span class="widget-button">{}</span>').format(label)
         case "LabelModel":
             return Markup("<span>{}{}</span>").format(label, _text(value))
+        case _ if value is None and isinstance(state.get("_options_labels"), list):
+            return Markup('<span>{} <output class="widget-value">{}</output></span>').format(
+                label, _text(_chosen(state))
+            )
         case _ if value is not None:
             return Markup('<span>{} <output class="widget-value">{}</output></span>').format(
                 label, _text(value)
@@ -75,6 +79,17 @@ def _widget(model: str, known: States, depth: int) -> Markup:
             return Markup('<span class="widget-value">{} {}</span>').format(
                 label, name.removesuffix("Model")
             )
+
+
+def _chosen(state: Mapping[str, Any]) -> str:
+    """The labels that a selection has picked."""
+    labels, index = state["_options_labels"], state.get("index")
+    picked = index if isinstance(index, list) else [index]
+    return ", ".join(
+        one_line(labels[place], 200)
+        for place in picked
+        if isinstance(place, int) and 0 <= place < len(labels)
+    )
 
 
 def _text(value: object) -> str:

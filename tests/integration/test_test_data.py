@@ -195,7 +195,7 @@ def test_faulty_data_stop_only_the_notebooks_that_use_them(faulty: Ran):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("raises", ["RuntimeError", "database away"]),
+        ("raises", ["RuntimeError: database away"]),
         ("wrong_type", ["nbci_test_data", "dict", "wrong_type/conftest.py:4"]),
         ("wrong_files", ["NotebookData.files", "['a.csv']"]),
         ("wrong_file", ["a.csv", "5"]),

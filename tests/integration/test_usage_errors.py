@@ -56,6 +56,7 @@ TABLES: dict[str, tuple[str, Sequence[str]]] = {
     "one bracket": ('[tool.nbci.notebook]\npath = "*"', ["array of tables"]),
     "profile key": ('[tool.nbci.data.test]\nfile = {a = "b"}', ["'file'", "'files'"]),
     "profile type": ("[tool.nbci.data.test]\nroot = 1", ["root = 1", "a string"]),
+    "date as parameter": ("parameters = {day = 2024-01-31}", ["datetime.date", "as a string"]),
     "profile no table": ('[tool.nbci.data]\ntest = "x"', ["test"]),
     "data no table": ("data = 5", ["data", "5"]),
     "broken TOML": ("timeout = = 5", ["pyproject.toml"]),

@@ -28,16 +28,24 @@
       document.body.append(box);
       const layout = { autosize: true, ...figure.layout };
       if (!figure.layout?.width) delete layout.width;
-      const config = { responsive: true, displaylogo: false, ...figure.config };
+      // The last ones stand against a figure's own wishes: no button that uploads the figure.
+      const config = {
+        responsive: true, displaylogo: false, ...figure.config,
+        plotlyServerURL: "", showSendToCloud: false, showEditInChartStudio: false,
+        modeBarButtonsToRemove: ["sendChartToCloud", "editInChartStudio"],
+      };
       await window.Plotly.newPlot(box, figure.data ?? [], layout, config);
       if (figure.frames?.length) await window.Plotly.addFrames(box, figure.frames);
     },
     async vega({ mode, spec }) {
       const box = document.createElement("div");
       document.body.append(box);
-      // ast: an interpreter instead of eval, which the policy forbids. No loader: nothing is
-      // fetched, also where the specification names an address.
-      const options = { mode, ast: true, actions: false, renderer: "svg" };
+      const refuse = async (address) => {
+        throw new Error(`it loads ${address}, and a page loads nothing`);
+      };
+      const loader = { load: refuse, sanitize: refuse, http: refuse, file: refuse };
+      // ast: an interpreter instead of eval, which the policy forbids.
+      const options = { mode, ast: true, actions: false, renderer: "svg", loader };
       await window.vegaEmbed(box, spec, options);
     },
     async html({ html }) {
