@@ -11,7 +11,9 @@ RUN command -v git >/dev/null || { \
       apt-get update -q \
       && DEBIAN_FRONTEND=noninteractive \
          apt-get install -q -y --no-install-recommends git ca-certificates \
-      && rm -rf /var/lib/apt/lists/*; }
+      && rm -rf /var/lib/apt/lists/*; } \
+ # The runner clones as another user than the one that runs the job: git refuses without this.
+ && git config --system --add safe.directory '*'
 
 # Only while building: where pip finds its settings (index, token, certificate). Kaniko leaves
 # /kaniko out of the image, so nothing of that file gets into a layer or into the history.

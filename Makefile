@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 REQUIRE := $(CURDIR)/.ci/require
 
-.PHONY: demo test check docs lock clean help
+.PHONY: demo demo-broken test check docs lock clean help
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -15,6 +15,9 @@ demo: $(VENV)/.demo  ## install into .venv, run every example as a test, say whe
 	@echo
 	@echo "Executed notebooks, pages and records: examples/.nbci/results"
 	@echo "Past runs in the MLflow UI:  $(BIN)/mlflow ui --backend-store-uri sqlite:///examples/.nbci/mlflow.db"
+
+demo-broken: $(VENV)/.demo  ## run one notebook for each way to fail, to see how it reads
+	-$(BIN)/pytest $(wildcard examples/broken/*.ipynb examples/broken/*/*.ipynb)
 
 test: check $(VENV)/.minio  ## static checks, then all tests with coverage
 	$(BIN)/coverage erase

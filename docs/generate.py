@@ -1,10 +1,15 @@
-"""Writes docs/settings.md from the table of settings in the code: python docs/generate.py."""
+"""Writes docs/settings.md from the table of settings, docs/verdicts.md from examples/broken."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
+from pytest_nbci.records import CAUSES, Record
 from pytest_nbci.settings import SETTINGS, Setting
 
 HEAD = """# Settings
@@ -62,8 +67,58 @@ Credentials are those of the libraries: `AWS_*` (with `AWS_ENDPOINT_URL_S3` for 
 """
 
 
+VERDICTS = """# Verdicts
+
+Generated from `examples/broken` by `make docs`; `make demo-broken` shows them at the terminal.
+
+A green tick means that every code cell ran, from clean, in order, without an error that its tags do
+not announce. Everything else has a cause, a sentence that names file and cell, and a cure.
+
+| outcome | pytest | JUnit | MLflow |
+|---|---|---|---|
+| passed | `.` | | FINISHED |
+| failed: the notebook is at fault | `F` | `<failure>` | FAILED |
+| error: it could not be run | `E` | `<error>` | FAILED |
+| skipped: the setting `skip`, or a fixture | `s` | `<skipped>` | no run |
+| lost: the session was killed | | | KILLED |
+
+Tags that count: `parameters`, `raises-exception` (the cell must raise), `skip-execution` (the cell is
+left out). An exit in the last cell that runs, with code 0, is a pass.
+
+"""
+
+DOCS = Path(__file__).parent
+BROKEN = DOCS.parent / "examples" / "broken"
+
+
 def main() -> None:
-    (Path(__file__).parent / "settings.md").write_text(settings_page(), encoding="utf-8")
+    (DOCS / "settings.md").write_text(settings_page(), encoding="utf-8")
+    (DOCS / "verdicts.md").write_text(verdicts_page(broken_records()), encoding="utf-8")
+
+
+def broken_records() -> dict[str, Record]:
+    """Run every broken example; its record by cause."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = sorted(str(path) for path in BROKEN.rglob("*.ipynb"))
+        subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *paths],
+            cwd=BROKEN.parent,
+            env={**os.environ, "NBCI_DIR": folder},
+            check=False,
+            stdout=subprocess.DEVNULL,
+        )
+        found = [Record.from_json(path.read_bytes()) for path in Path(folder).rglob("*.ipynb.json")]
+    return {str(record.cause): record for record in found}
+
+
+def verdicts_page(records: dict[str, Record]) -> str:
+    parts = [VERDICTS]
+    for cause, meaning in CAUSES.items():
+        parts.append(f"## {cause}\n{meaning}\n\n")
+        if cause in records:
+            record = records[cause]
+            parts.append(f"```\n{record.message}\ncure: {record.cure}\n```\n\n")
+    return "".join(parts).rstrip() + "\n"
 
 
 def settings_page() -> str:

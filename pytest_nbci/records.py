@@ -28,6 +28,28 @@ Outcome = Literal["passed", "failed", "error", "lost", "skipped"]
 CellStatus = Literal["passed", "failed", "skipped", "blank", "not run"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
+# Every cause of a failure or error, and what it means to a reader.
+CAUSES: Mapping[str, str] = {
+    "cell_error": "A cell raised an exception.",
+    "missing_data": "A cell reads a file that is neither in git nor among the test data.",
+    "missing_module": "A cell imports a package or module that is not there.",
+    "hidden_order": "A cell uses a name that no cell above it defines.",
+    "changed_library": "A cell uses what the installed version of a library does not have.",
+    "service_unavailable": "A cell needs a server that did not answer.",
+    "exit": "exit() or sys.exit() ended the notebook before its last cell, or with an error code.",
+    "kernel_died": "The kernel's process ended while a cell ran.",
+    "timeout": "The notebook was not done within its timeout.",
+    "cell_timeout": "A cell was not done within cell_timeout.",
+    "not_run": "The kernel left out a cell that no tag excuses.",
+    "did_not_raise": "A cell tagged raises-exception raised nothing.",
+    "bad_notebook": "The file is no readable notebook, or its own settings are wrong.",
+    "checkout_error": "The private checkout could not be made.",
+    "test_data_error": "The test data, or a fixture, failed.",
+    "unknown_parameter": "A setting names a parameter that the notebook does not have.",
+    "kernel_start": "No kernel for the notebook, or it did not start.",
+    "needs_failed": "A notebook that this one needs did not pass.",
+}
+
 # A session on another machine that has not ended by then will not.
 _LONGEST_ELSEWHERE = timedelta(days=1)
 

@@ -145,7 +145,14 @@ def new_minio(folder: Path) -> Minio:
         missing("MinIO", "run .ci/install-minio")
     port = free_port()
     return Minio(
-        command=[found, "server", str(folder / "data"), "--address", f"127.0.0.1:{port}", "--quiet"],
+        command=[
+            found,
+            "server",
+            str(folder / "data"),
+            "--address",
+            f"127.0.0.1:{port}",
+            "--quiet",
+        ],
         port=port,
         health="/minio/health/live",
         log=folder / "minio.log",
@@ -264,7 +271,9 @@ class Proxy:
             if self._mode == "open":
                 threading.Thread(target=self._pass, args=(client,), daemon=True).start()
             elif isinstance(self._mode, int):
-                threading.Thread(target=self._answer, args=(client, self._mode), daemon=True).start()
+                threading.Thread(
+                    target=self._answer, args=(client, self._mode), daemon=True
+                ).start()
 
     def _keep(self, one: socket.socket) -> None:
         with self._lock:

@@ -16,6 +16,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from pytest_nbci.delivery.destination import artifact_root, database
 from pytest_nbci.delivery.journal import lock
@@ -66,7 +67,7 @@ def prepare_here(destination: Destination) -> None:
 
 
 def _try_file(destination: Destination) -> None:
-    """Open the database once: MLflow tries for 100 s where that fails."""
+    """Open the database once, if there is one: MLflow tries for 100 s where that fails."""
     import sqlite3
 
     file = database(destination.tracking_uri)
@@ -74,13 +75,15 @@ def _try_file(destination: Destination) -> None:
         return
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.closing(sqlite3.connect(file)) as connection:
-            connection.execute("PRAGMA schema_version")
-            if not os.access(file, os.W_OK):
-                raise PermissionError(errno.EACCES, "it may not be written")
+        if not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, "it may not be written")
+        if file.exists():
+            with contextlib.closing(sqlite3.connect(file)) as connection:
+                connection.execute("PRAGMA schema_version")
     except (OSError, sqlite3.Error) as error:
+        said = getattr(error, "strerror", None) or error
         raise AwayError(
-            f"{destination.tracking} could not be opened: {getattr(error, 'strerror', error)}.",
+            f"{destination.tracking} could not be opened: {said}.",
             "Set MLFLOW_TRACKING_URI to a file on a local disk, or remove it if it is broken.",
             final=True,
         ) from error
@@ -89,26 +92,44 @@ def _try_file(destination: Destination) -> None:
 def make(destination: Destination) -> None:
     """Make schema and experiment in this process. Call it under the lock.
 
+    A new database is made under another name and put in place whole, so that one who is killed
+    meanwhile, or looks, leaves and sees no half of it.
+
     Raises:
         DeliveryError: MLflow fails.
     """
-    from mlflow import MlflowClient  # 1.7 s, on use
-    from mlflow.store.db.utils import (
-        _upgrade_db,
-        create_sqlalchemy_engine_with_retry,
-    )
-
     from pytest_nbci.delivery.mlflow_errors import told  # with MLflow only
-    from pytest_nbci.delivery.tracking import make_experiment
 
     uri = str(destination.tracking_uri)
     file = database(uri)
     with told(uri):
-        if file is not None and file.exists() and file.is_relative_to(destination.state):
-            engine = create_sqlalchemy_engine_with_retry(uri)
-            _upgrade_db(engine)  # ours to upgrade with MLflow
-            engine.dispose()
-        make_experiment(MlflowClient(uri), destination.experiment, artifact_root(uri))
+        if file is None or (file.exists() and file.stat().st_size):
+            if file is not None and file.is_relative_to(destination.state):
+                _upgrade(uri)
+            _make_experiment(uri, destination)
+            return
+        new = file.with_name(f"{file.name}.new")
+        for left in (new, new.with_name(f"{new.name}-journal")):
+            left.unlink(missing_ok=True)
+        _make_experiment(uri.removesuffix(quote(file.name)) + quote(new.name), destination)
+        new.replace(file)
+
+
+def _upgrade(uri: str) -> None:
+    """Bring our own database to the schema of the installed MLflow."""
+    from mlflow.store.db.utils import _upgrade_db, create_sqlalchemy_engine_with_retry
+
+    engine = create_sqlalchemy_engine_with_retry(uri)
+    _upgrade_db(engine)
+    engine.dispose()
+
+
+def _make_experiment(uri: str, destination: Destination) -> None:
+    from mlflow import MlflowClient  # 1.7 s, on use
+
+    from pytest_nbci.delivery.tracking import make_experiment  # with MLflow only
+
+    make_experiment(MlflowClient(uri), destination.experiment, artifact_root(uri))
 
 
 def _make_elsewhere(destination: Destination) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 PARENT = "mlflow.parentRunId"
 _PAGE = 1000
+_BATCH = 100  # MLflow's MAX_PARAMS_TAGS_PER_BATCH
 _MOST_INPUTS = 100
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -209,16 +210,15 @@ def _sorted(runs: list[Run]) -> tuple[list[Run], list[Run]]:
 
 
 def _log(client: MlflowClient, run: Run, fields: Fields) -> None:
-    from mlflow.entities import Metric, Param  # on use
+    from mlflow.entities import Metric, Param, RunTag  # on use
 
     metrics = [Metric(key, value, fields.end_ms, 0) for key, value in fields.metrics.items()]
     params = [Param(key, value) for key, value in fields.params.items()]
-    for start in range(0, len(params), 100):
-        client.log_batch(
-            run.info.run_id,
-            metrics=metrics if start == 0 else (),
-            params=params[start : start + 100],
-        )
+    # Only what another version, or a run that was found half made, does not have yet.
+    tags = [RunTag(k, v) for k, v in fields.tags.items() if run.data.tags.get(k) != v]
+    client.log_batch(run.info.run_id, metrics, params[:_BATCH], tags)
+    for start in range(_BATCH, len(params), _BATCH):
+        client.log_batch(run.info.run_id, params=params[start : start + _BATCH])
 
 
 def _adopt(client: MlflowClient, run: Run, children: list[Run], fields: Fields) -> None:

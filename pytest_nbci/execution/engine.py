@@ -6,6 +6,7 @@ to the kernel. What happened is kept in an ``Execution`` that ``verdict`` judges
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Iterator, Mapping
@@ -145,6 +146,10 @@ async def _run_cell(
         execution.limit_s = execution.timeout_s if limit == "timeout" else limit_s
         return limit
     except DeadKernelError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # nbclient takes every cancellation, a Ctrl-C among them, for a dead kernel.
+            raise asyncio.CancelledError from None
         execution.exit = execution.kernel.exit()
         return "kernel_died"
     execution.reply = client.reply

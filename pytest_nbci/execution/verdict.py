@@ -161,7 +161,8 @@ def _kernel_died(case: _Case) -> Verdict:
         "failed",
         "kernel_died",
         f"{case.where}: the kernel {reason}.",
-        "Run that cell alone; the last lines of the kernel's stderr stand in the record.",
+        "A native library crashed, or the cell ended its own process: run that cell alone, update "
+        "or pin the library.",
         stderr_tail=tail,
     )
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _SIDES = ("", "-top", "-right", "-bottom", "-left")
-_PROPERTIES = frozenset(
+INLINE = frozenset(
     {
         *("color", "background", "background-color", "background-image", "opacity", "fill"),
         *("stroke", "stroke-width", "accent-color", "color-scheme", "visibility"),
@@ -29,6 +29,8 @@ _PROPERTIES = frozenset(
         *("grid-template-columns", "grid-template-rows", "grid-column", "grid-row"),
         *("table-layout", "border-collapse", "border-spacing", "caption-side", "empty-cells"),
         *("list-style", "list-style-type", "cursor", "transition", "box-shadow", "outline"),
+        *("background-size", "background-repeat", "background-position", "text-underline-offset"),
+        *("outline-offset", "scrollbar-width", "block-size", "inline-size"),
         *("border-radius", "border-color", "border-style", "border-width"),
         *(f"border{side}" for side in _SIDES),
         *(f"border{side}-{part}" for side in _SIDES[1:] for part in ("color", "style", "width")),
@@ -41,9 +43,18 @@ _FUNCTIONS = frozenset(
     {
         *("rgb", "rgba", "hsl", "hsla", "hwb", "lab", "lch", "oklab", "oklch", "color", "var"),
         *("color-mix", "light-dark", "calc", "min", "max", "clamp"),
-        *("linear-gradient", "radial-gradient", "repeat", "minmax", "cubic-bezier"),
+        *("linear-gradient", "radial-gradient", "repeat", "minmax", "cubic-bezier", "rect"),
+        *("inset", "translate", "translatex", "translatey", "scale", "rotate", "attr"),
+        *("grayscale", "opacity", "brightness"),
     }
 )
+"""Properties that style an element where it stands."""
+CONFINED = INLINE | {
+    *("position", "top", "right", "bottom", "left", "inset", "z-index", "clip", "clip-path"),
+    *("transform", "transform-origin", "content", "pointer-events", "user-select", "filter"),
+}
+"""And those that move it: for outputs, whose box has ``contain: paint`` and so cannot be left."""
+
 # No backslash (an escape could spell anything), no angle brackets, no @, no braces.
 _VALUE = re.compile(r"[\w\s#%.,()+\-*/!'\"\u00a0-\uffff]{1,400}")
 _CALL = re.compile(r"([\w-]*)\(")
@@ -52,7 +63,7 @@ _NAME = r"[A-Za-z_][\w-]*"
 _SIMPLE = (
     rf"(?:\.{_NAME}|#{_NAME}|\[[\w-]+(?:[~|^$*]?=\"?[\w -]*\"?)?\]"
     r"|::?(?:before|after|first-child|last-child|only-child|first-of-type|last-of-type"
-    r"|only-of-type|hover|focus|focus-visible|checked|empty|nth-child|nth-of-type"
+    r"|only-of-type|hover|focus|focus-visible|checked|empty|link|visited|marker|is|nth-child|nth-of-type"
     r"|nth-last-child|not)(?:\([\w.#+\- ]{1,40}\))?)"
 )
 _COMPOUND = rf"(?:(?:{_NAME}|\*){_SIMPLE}{{0,8}}|{_SIMPLE}{{1,8}})"
@@ -60,16 +71,15 @@ _SELECTOR = re.compile(rf"{_COMPOUND}(?:\s*[>+~\s]\s*{_COMPOUND}){{0,12}}")
 _HOOK = re.compile(rf"([.#])({_NAME})")
 _ROOTS = re.compile(r":(?:root|host)\b|^(?:html|body)\b")
 _MEDIA = re.compile(r"@media\s+([\w\s():\-,.]{1,120})")
-_CONTAINER_WORDS = frozenset({"fixed", "absolute", "sticky"})
 
 
-def declarations(text: str) -> str:
-    """The harmless declarations among ``text``, as they may stand in a style attribute."""
+def declarations(text: str, properties: frozenset[str]) -> str:
+    """The declarations among ``text`` that set one of ``properties`` to a harmless value."""
     kept = []
     for declaration in _COMMENT.sub("", text).split(";"):
         name, colon, value = declaration.partition(":")
         name, value = name.strip().lower(), value.strip()
-        if not colon or not (name in _PROPERTIES or _CUSTOM.fullmatch(name)):
+        if not colon or not (name in properties or _CUSTOM.fullmatch(name)):
             continue
         if _VALUE.fullmatch(value) is None or value.count("(") != value.count(")"):
             continue
@@ -99,7 +109,7 @@ def _rules(text: str, scope: str, prefix: str, depth: int) -> Iterator[str]:
             if inner:
                 yield f"@media {media[1].strip()}{{{inner}}}"
             continue
-        kept = declarations(body) if "{" not in body else ""
+        kept = declarations(body, CONFINED) if "{" not in body else ""
         if not kept:
             continue
         selectors = [found for part in head.split(",") if (found := _selector(part, scope, prefix))]

@@ -77,8 +77,11 @@ _NO_WORD = re.compile(r"[^\w-]")
 
 
 def is_active(html: str) -> bool:
-    """Whether ``html`` holds something that only works when its scripts run."""
-    return _ACTIVE.search(html) is not None
+    """Whether ``html`` holds something that only works when its scripts run.
+
+    scikit-learn's diagrams do hold a script, but only for a button that copies a name.
+    """
+    return _ACTIVE.search(html) is not None and "sk-top-container" not in html
 
 
 def too_deep(html: str) -> bool:
@@ -152,7 +155,8 @@ def _attribute(prefix: str, mark: str | None, tag: str, name: str, value: str) -
         case "id" | "for":
             return f"{prefix}{slug(value)}" if value.strip() else None
         case "style":
-            return css.declarations(value) or None
+            properties = css.INLINE if prefix == PREFIX else css.CONFINED
+            return css.declarations(value, properties) or None
         case "src":
             data = _DATA.fullmatch(value) if len(value) < 200 else _DATA.match(value[:200])
             kinds = {"img": {"image"}, "audio": {"audio"}, "video": {"video"}}

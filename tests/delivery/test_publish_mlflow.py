@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.server
 
-ODD = "sub dir/it's \"訓練\" 100%.ipynb"
+ODD = 'sub dir/it\'s "訓練" 100%.ipynb'
 
 
 @pytest.fixture
@@ -138,32 +138,35 @@ def test_a_run_holds_everything_needed_to_understand_and_repeat_the_result(
     assert f"    pytest {ODD}" in note
     assert "[https://gitlab.example.org/job/1](https://gitlab.example.org/job/1)" in note
     desk, session = delivered.desk, delivered.session
-    assert tags.items() >= {
-        "mlflow.user": "Ada Lovelace",
-        "mlflow.source.name": ODD,
-        "mlflow.source.type": "NOTEBOOK",
-        "mlflow.source.git.commit": COMMIT.id,
-        "mlflow.source.git.branch": "feature/new-data",
-        "nbci.result": result_id(session, ODD),
-        "nbci.role": "notebook",
-        "nbci.session": session,
-        "nbci.project": "group/project",
-        "nbci.notebook": ODD,
-        "nbci.outcome": "failed",
-        "nbci.cause": "cell_error",
-        "nbci.message": "Cell 2: ValueError: no data",
-        "nbci.commit": COMMIT.id,
-        "nbci.commit_author": "Ada Lovelace",
-        "nbci.commit_email": "ada@example.org",
-        "nbci.commit_message": COMMIT.message,
-        "nbci.branch": "feature/new-data",
-        "nbci.started_at": delivered.records[ODD].started_at,
-        "nbci.duration": "1.250 s",
-        "nbci.profile": "test",
-        "nbci.result_path": str(desk.folder.path(desk.key(session, ODD))),
-        "nbci.reproduce": f"pytest {ODD}",
-        "nbci.job_url": "https://gitlab.example.org/job/1",
-    }.items()
+    assert (
+        tags.items()
+        >= {
+            "mlflow.user": "Ada Lovelace",
+            "mlflow.source.name": ODD,
+            "mlflow.source.type": "NOTEBOOK",
+            "mlflow.source.git.commit": COMMIT.id,
+            "mlflow.source.git.branch": "feature/new-data",
+            "nbci.result": result_id(session, ODD),
+            "nbci.role": "notebook",
+            "nbci.session": session,
+            "nbci.project": "group/project",
+            "nbci.notebook": ODD,
+            "nbci.outcome": "failed",
+            "nbci.cause": "cell_error",
+            "nbci.message": "Cell 2: ValueError: no data",
+            "nbci.commit": COMMIT.id,
+            "nbci.commit_author": "Ada Lovelace",
+            "nbci.commit_email": "ada@example.org",
+            "nbci.commit_message": COMMIT.message,
+            "nbci.branch": "feature/new-data",
+            "nbci.started_at": delivered.records[ODD].started_at,
+            "nbci.duration": "1.250 s",
+            "nbci.profile": "test",
+            "nbci.result_path": str(desk.folder.path(desk.key(session, ODD))),
+            "nbci.reproduce": f"pytest {ODD}",
+            "nbci.job_url": "https://gitlab.example.org/job/1",
+        }.items()
+    )
     assert run["params"] == {
         "nbci.notebook": ODD,
         "nbci.profile": "test",
@@ -198,9 +201,7 @@ def test_outcomes_become_honest_states_and_a_skipped_notebook_no_run(delivered: 
     }
 
 
-def test_the_notebooks_own_runs_become_children_and_open_ones_end(
-    delivered: Delivered, runs: Runs
-):
+def test_the_notebooks_own_runs_become_children_and_open_ones_end(delivered: Delivered, runs: Runs):
     made, found = delivered.made, delivered.everything
     ours = delivered.runs["parent.ipynb"]
     assert found[made["child"]]["tags"]["mlflow.parentRunId"] == ours["run_id"]
@@ -234,7 +235,7 @@ def test_values_beyond_mlflows_limits_are_cut_and_say_so(delivered: Delivered):
     assert len(run["tags"]["nbci.message"]) == 5000
     assert "[cut by pytest-nbci: " in run["tags"]["nbci.message"]
     assert run["params"]["nbci.param.big"].endswith("7000 characters, MLflow takes 6000]")
-    assert run["params"]["nbci.param.odd näme_"] == "NaN"
+    assert run["params"]["nbci.param.odd näme_"] == "nan"
     assert run["params"]["nbci.param.p119"] == "119"
 
 

@@ -73,9 +73,7 @@ def test_a_big_file_goes_in_parts(s3_desk: Desk, minio: Minio, bucket: str):
     s3_desk.write_result(session, "big.ipynb")
     s3_desk.put(session, "big.ipynb", content)
     assert s3_desk.publish().waiting == 0
-    answer = minio.client().get_object(
-        Bucket=bucket, Key=f"ci/{s3_desk.key(session, 'big.ipynb')}"
-    )
+    answer = minio.client().get_object(Bucket=bucket, Key=f"ci/{s3_desk.key(session, 'big.ipynb')}")
     assert answer["ETag"].strip('"').endswith("-3")
     assert answer["Body"].read() == content
 
@@ -87,14 +85,12 @@ def test_a_missing_bucket_is_one_sentence_and_everything_waits(s3_desk: Desk, bu
         desk.write_result(session, f"{number}.ipynb")
     assert desk.publish().sentence() == (
         f"published 0 notebooks to s3://{bucket}-not/ci (3 wait: s3://{bucket}-not/ci could not "
-        'be reached: the bucket does not exist. Create it, or correct NBCI_STORE; '
+        "be reached: the bucket does not exist. Create it, or correct NBCI_STORE; "
         'run "nbci publish")'
     )
 
 
-def test_a_wrong_key_is_one_sentence(
-    s3_desk: Desk, bucket: str, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_wrong_key_is_one_sentence(s3_desk: Desk, bucket: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
     s3_desk.write_result(s3_desk.new_session(), "a.ipynb")
     report = s3_desk.publish()
@@ -116,7 +112,9 @@ def test_a_wrong_secret_is_one_sentence(
     )
 
 
-def test_a_stopped_server_costs_seconds_and_nothing_is_lost(s3_desk: Desk, own_minio: Minio, monkeypatch):
+def test_a_stopped_server_costs_seconds_and_nothing_is_lost(
+    s3_desk: Desk, own_minio: Minio, monkeypatch
+):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", own_minio.url)
     own_minio.client().create_bucket(Bucket="ours")
     desk = s3_desk.to(store_url="s3://ours")

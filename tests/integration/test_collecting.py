@@ -30,7 +30,9 @@ EVERY_NOTEBOOK = {
 
 def collected(ran: Ran) -> set[str]:
     assert ran.code in (0, 5), ran.out + ran.err
-    return {line for line in ran.out.splitlines() if "::" in line}
+    found = [line for line in ran.out.splitlines() if "::" in line]
+    assert len(found) == len(set(found))
+    return set(found)
 
 
 def say(name: str) -> str:
@@ -278,6 +280,43 @@ def test_names_with_brackets_are_found_by_k_and_by_lf(project: Project):
     reproduce = ran.record("v[1].ipynb").reproduce
     third = project.run("sh", "-c", reproduce.replace("pytest", "$PY -m pytest", 1), PY=sys.executable)
     assert third.outcomes["failed"] == 1
+
+
+def test_an_untracked_notebook_in_a_new_folder_runs_when_named(project: Project):
+    project.write("data.txt", "data")
+    project.commit()
+    project.notebook("new/folder/first.ipynb", "print(open('../../data.txt').read())")
+
+    ran = project.pytest("new/folder/first.ipynb")
+
+    assert ran.outcomes == {"passed": 1}, ran.out
+    assert ran.text_of("new/folder/first.ipynb") == "data\n"
+
+
+def test_setup_plan_runs_nothing_and_records_nothing(project: Project):
+    project.notebook("good.ipynb", "pass")
+    project.commit()
+
+    ran = project.pytest("--setup-plan")
+
+    assert ran.code == 0
+    assert "SETUP    F nbci_run" in ran.out
+    assert not list(project.root.glob(".nbci/results/**/*.ipynb*"))
+
+
+def test_a_repository_in_a_folder_that_norecursedirs_names_is_collected(tmp_path: Path):
+    project = Project.create(tmp_path / "build")
+    project.notebook("good.ipynb", "pass")
+    project.notebook("node_modules/x/inner.ipynb", "pass")
+    project.write("test_python.py", "def test_python(): pass\n")
+    project.write("node_modules/x/test_inner.py", "def test_inner(): pass\n")
+    project.commit()
+
+    assert collected(project.pytest("--collect-only", "-q")) == {
+        "good.ipynb::good",
+        "node_modules/x/inner.ipynb::inner",
+        "test_python.py::test_python",
+    }
 
 
 def test_a_symlink_to_the_repository_as_current_folder_or_argument_works(project: Project):

@@ -339,3 +339,79 @@ def test_a_notebook_named_twice_a_read_only_tree_and_a_deep_folder_are_no_troubl
 
     assert ran.outcomes == {"passed": 1}
     assert ran.record(f"{deep}/train.ipynb").outcome == "passed"
+
+
+GIT_INSIDE = """
+import os, pathlib, subprocess
+pathlib.Path('made.txt').write_text('x')
+def git(*a): return subprocess.run(['git', '-c', 'user.name=E', '-c', 'user.email=e@x', *a], check=True, capture_output=True, text=True).stdout
+git('add', '-A'); git('commit', '-qm', 'evil')
+print(git('rev-parse', '--show-toplevel').strip() == os.getcwd())
+"""
+
+
+def test_a_git_hooks_environment_leads_nobody_into_the_users_repository(project: Project):
+    project.notebook("git.ipynb", GIT_INSIDE)
+    project.commit("Mine")
+    git = project.root / ".git"
+    before = project.state()
+
+    ran = project.pytest(
+        *NO_CACHE, GIT_DIR=str(git), GIT_WORK_TREE=str(project.root), GIT_INDEX_FILE=str(git / "index"), **QUIET
+    )
+
+    assert ran.outcomes == {"passed": 1}, ran.out
+    assert ran.text_of("git.ipynb") == "True\n"
+    assert project.state() == before
+    commit = ran.record("git.ipynb").commit
+    assert commit is not None
+    assert commit.message == "Mine\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away; run as root, as CI does")
+def test_a_repository_of_another_owner_is_run(project: Project):
+    """In containers the checkout often belongs to somebody else, which git refuses by default."""
+    project.notebook("git.ipynb", "import subprocess; subprocess.run(['git', 'log'], check=True)")
+    project.commit("Mine")
+    for path in (project.root, *project.root.rglob("*")):
+        os.chown(path, 12345, 12345, follow_symlinks=False)
+
+    ran = project.pytest()
+
+    assert ran.outcomes == {"passed": 1}, ran.out
+    commit = ran.record("git.ipynb").commit
+    assert commit is not None
+    assert (commit.message, commit.author) == ("Mine\n", "Ada Lovelace")
+
+
+def test_a_filter_of_the_clone_is_applied_and_a_shallow_clone_is_enough(project: Project):
+    """nbstripout and Git LFS are such filters."""
+    origin = Project.create(project.root.parent / "origin")
+    origin.write(".gitattributes", "*.up filter=up\n")
+    origin.write("a.up", "HELLO\n")
+    origin.notebook("read.ipynb", "print(open('a.up').read(), open('b.up').read())")
+    origin.write("b.up", "WORLD\n")
+    origin.commit("one")
+    origin.commit("two")
+    clone = Project(project.root.parent / "clone")
+    project.git("clone", "-q", "--depth=1", "--no-checkout", f"file://{origin.root}", str(clone.root))
+    for name, command in (("clean", "tr a-z A-Z"), ("smudge", "tr A-Z a-z"), ("required", "true")):
+        clone.git("config", f"filter.up.{name}", command)
+    clone.git("checkout", "-q", "main")
+    clone.write("b.up", "edited\n")
+
+    ran = clone.pytest()
+
+    assert ran.outcomes == {"passed": 1}, ran.out
+    assert ran.text_of("read.ipynb") == "hello\n edited\n\n"
+
+
+def test_a_temporary_folder_inside_the_repository_is_not_used(project: Project):
+    project.notebook("where.ipynb", "import os; print(os.getcwd())")
+    project.commit()
+    (project.root / "tmp").mkdir()
+
+    ran = project.pytest(TMPDIR=str(project.root / "tmp"))
+
+    assert not ran.text_of("where.ipynb").startswith(str(project.root))
+    assert list((project.root / "tmp").iterdir()) == []

@@ -72,7 +72,11 @@
     } catch (error) {
       say(`This output could not be drawn: ${error?.message ?? error}`);
     }
-    const measure = () => tell({ nbci: "height", height: document.documentElement.scrollHeight });
+    const root = document.documentElement;
+    const measure = () => {
+      const overflows = root.scrollHeight > root.clientHeight;
+      tell({ nbci: "height", height: overflows ? root.scrollHeight : root.offsetHeight });
+    };
     new ResizeObserver(measure).observe(document.body);
     measure();
   }, { once: true });
