@@ -98,22 +98,25 @@ def first_line(source: str) -> str:
     return next((line.strip() for line in source.splitlines() if line.strip()), "")
 
 
-def declared_parameters(content: Mapping[str, Any]) -> tuple[str, ...]:
+def declared_parameters(notebook: Notebook) -> tuple[str, ...]:
     """Names assigned at the top level of the cell tagged ``parameters``, in order.
 
-    Python is parsed; where that fails (another language, a magic) the lines that begin with an
-    assignment count.
+    Python is parsed; in another language, or where that fails (a magic), the lines that begin
+    with an assignment count.
     """
-    for cell in content["cells"]:
+    for cell in notebook.content["cells"]:
         if PARAMETERS in tags(cell):
-            return tuple(dict.fromkeys(_assigned(cell["source"])))
+            names = _assigned(cell["source"], is_python="python" in notebook.language.lower())
+            return tuple(dict.fromkeys(names))
     return ()
 
 
-def _assigned(source: str) -> list[str]:
+def _assigned(source: str, *, is_python: bool) -> list[str]:
     try:
-        statements = ast.parse(source).body
+        statements = ast.parse(source).body if is_python else None
     except (SyntaxError, ValueError):
+        statements = None
+    if statements is None:
         found = (_ASSIGNMENT.match(line) for line in source.splitlines())
         return [match[1] for match in found if match]
     targets: list[ast.expr] = []
@@ -183,12 +186,13 @@ def _upgrade(content: dict[str, Any], name: str) -> dict[str, Any]:
 def _convert(content: dict[str, Any], name: str) -> dict[str, Any]:
     """Formats 1 to 3 to 4, by nbformat itself."""
     import nbformat
+    import nbformat.reader
 
     for sheet in content.get("worksheets") or ():
         for cell in sheet.get("cells") or ():
             cell["outputs"] = []
     try:
-        converted = nbformat.convert(nbformat.from_dict(content), FORMAT)
+        converted = nbformat.convert(nbformat.reader.reads(json.dumps(content)), FORMAT)
     except Exception as error:  # nbformat's converters raise whatever they happen to hit
         raise NotebookError(
             f"{name} (nbformat {content['nbformat']}) could not be upgraded: "

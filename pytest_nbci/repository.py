@@ -172,7 +172,7 @@ class Repository:
             part for part in path.removesuffix(".git").split("/") if part not in ("", ".", "..")
         ]
         is_hosted = bool(parts) and not (self.remote_url() or "").startswith(("/", ".", "file:"))
-        return "/".join(parts) if is_hosted else (self.top.resolve().name or "project")
+        return "/".join(parts) if is_hosted else printable(self.top.resolve().name) or "project"
 
     def author_commit(self, environment: Mapping[str, str]) -> Commit | None:
         """The author's commit: in a merged-result pipeline not GitLab's, but the source branch's.
@@ -205,18 +205,23 @@ class Repository:
             return None
         import git
 
-        with git.Repo(self.top) as repository:
-            # Neither another owner nor a hook's GIT_DIR may decide what is read.
-            repository.git.update_environment(GIT_DIR=str(repository.git_dir))
-            found = repository.commit(commit_id.decode().strip())
-            return Commit(
-                id=found.hexsha,
-                author=_text(found.author.name),
-                email=_text(found.author.email),
-                message=_text(found.message),
-                branch=branch,
-                time=found.committed_datetime.isoformat(),
-            )
+        try:
+            with git.Repo(self.top) as repository:
+                # Neither another owner nor a hook's GIT_DIR may decide what is read.
+                repository.git.update_environment(GIT_DIR=str(repository.git_dir))
+                found = repository.commit(commit_id.decode().strip())
+                return Commit(
+                    id=found.hexsha,
+                    author=_text(found.author.name),
+                    email=_text(found.author.email),
+                    message=_text(found.message),
+                    branch=branch,
+                    time=found.committed_datetime.isoformat(),
+                )
+        except (git.GitError, git.ODBError, ValueError) as error:  # e.g. of a SHA-256 repository
+            raise NbciError(
+                f"GitPython could not read the commit {revision} of {self.top}: {error}."
+            ) from error
 
 
 def find_repository(start: Path) -> Repository:

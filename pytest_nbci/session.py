@@ -197,7 +197,8 @@ class Session:
             plan=self._plan,
             results=tuple(self.results[name] for name in sorted(self.results)),
         )
-        context.store.put(f"{context.prefix}/_session.json", session.to_json().encode())
+        data = session.to_json().encode("utf-8", "backslashreplace")
+        context.store.put(f"{context.prefix}/_session.json", data)
 
 
 class Worker:

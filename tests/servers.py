@@ -15,7 +15,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,9 +58,11 @@ class Server:
             )
         end = time.monotonic() + _START_S
         while time.monotonic() < end:
-            with contextlib.suppress(OSError, urllib.error.URLError):
-                with urllib.request.urlopen(self.url + self.health, timeout=2):
-                    return
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(self.url + self.health, timeout=2),
+            ):
+                return
             if self.process.poll() is not None:
                 break
             time.sleep(0.05)

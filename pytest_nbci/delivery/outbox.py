@@ -156,7 +156,11 @@ def undelivered(
     tracking = destination.tracking_mark
     return (
         {n for n in every if store and stale(files_of(folder, n), store, marks)},
-        {n for n in every if tracking and (tracking, folder.key(n)) not in marks},
+        {
+            n
+            for n in every
+            if tracking and marks.get((tracking, folder.key(n))) != stamp(folder.path(n + RECORD))
+        },
     )
 
 

@@ -11,6 +11,7 @@ import threading
 from typing import IO, TYPE_CHECKING
 
 from pytest_nbci.delivery.journal import Journal
+from pytest_nbci.delivery.lost import write_lost
 from pytest_nbci.delivery.outbox import find, notebooks, sessions, undelivered
 from pytest_nbci.delivery.snapshot import Snapshot
 from pytest_nbci.delivery.work import Work
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # Of sessions that another process delivers right now.
 _LOCK_PATIENCE_S = 10.0
+# From the end of its pipe until a killed pytest is gone.
+_DYING_S = 2.0
 # Open journals at once, well below the usual limit of 1024 open files.
 _SESSIONS_AT_ONCE = 64
 
@@ -57,6 +60,7 @@ def follow_session(destination: Destination, session: str, lines: IO[str], out: 
                 work.offer(folder, line.rstrip("\n"))
         folder = folder or work.open(find(destination.results, session), journal)
         if folder is not None:
+            write_lost(folder, _DYING_S)
             store, tracking = undelivered(folder, destination, journal.marks())
             for notebook in sorted(store | tracking):
                 work.offer(folder, notebook)
@@ -87,6 +91,7 @@ def deliver_all(destination: Destination, out: IO[str]) -> int:
                         held.append(folder)
                         continue
                     stack.enter_context(journal)
+                    write_lost(folder)
                     work.take(folder, journal)
                 work.tell()
                 work.finish()

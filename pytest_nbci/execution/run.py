@@ -253,7 +253,7 @@ class Bench:
 
 def _parameters(notebook: Notebook, order: Order) -> dict[str, Any]:
     """Profile parameters where declared, the notebook's own settings strictly."""
-    declared = notebooks.declared_parameters(notebook.content)
+    declared = notebooks.declared_parameters(notebook)
     unknown = [name for name in order.settings.parameters if name not in declared]
     if unknown:
         known = f"known: {', '.join(declared)}" if declared else "it declares none"

@@ -30,9 +30,9 @@ def render_page(notebook: Mapping[str, Any], record: Record) -> str:
         A whole HTML document that needs no other file and makes no request. It can always be
         encoded as UTF-8.
     """
-    from pytest_nbci.pages import page
+    from pytest_nbci.pages.page import render
 
-    return page.render(notebook, record)
+    return render(notebook, record)
 
 
 def render_index(session: Session, records: Sequence[Record]) -> str:
@@ -45,6 +45,6 @@ def render_index(session: Session, records: Sequence[Record]) -> str:
     Returns:
         A whole HTML document. Its links are relative: ``<path of the notebook>.html`` next to it.
     """
-    from pytest_nbci.pages import index
+    from pytest_nbci.pages.index import render
 
-    return index.render(session, records)
+    return render(session, records)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from html import escape
+from itertools import product
 from typing import NamedTuple
 
 from pytest_nbci.pages.text import printable
@@ -26,7 +27,23 @@ _SEQUENCE = re.compile(
     r")"
 )
 _NAMES = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
-_NAMED = (*_NAMES, *(f"b{name}" for name in _NAMES))  # the bright ones are the second eight
+_COLOURS = {  # code to what it colours, and the colour; the bright ones bear a b
+    base + index: (ground, f"{bright}{name}")
+    for base, ground, bright in ((30, "fg", ""), (40, "bg", ""), (90, "fg", "b"), (100, "bg", "b"))
+    for index, name in enumerate(_NAMES)
+}
+_COLOURS |= {39: ("fg", ""), 49: ("bg", "")}
+_EXTENDED = {38: "fg", 48: "bg"}
+_BY_PALETTE, _BY_RGB = 5, 2
+_BRIGHTEST = 255
+# xterm's 256 colours: the sixteen named ones, a cube with six levels a side, 24 greys.
+_LEVELS = (0x00, 0x5F, 0x87, 0xAF, 0xD7, 0xFF)
+_PALETTE = (
+    *_NAMES,
+    *(f"b{name}" for name in _NAMES),
+    *(f"#{r:02x}{g:02x}{b:02x}" for r, g, b in product(_LEVELS, repeat=3)),
+    *(f"#{grey:02x}{grey:02x}{grey:02x}" for grey in range(8, 248, 10)),
+)
 _BOLD, _DIM, _ITALIC, _UNDERLINE, _INVERSE, _HIDDEN, _STRUCK = (1 << bit for bit in range(7))
 _FLAG_CLASSES = {
     _BOLD: "a-bold",
@@ -57,7 +74,7 @@ _OFF = {
 
 
 class _Style(NamedTuple):
-    """What the next character looks like; a colour is "", one of ``_NAMED`` or ``#rrggbb``."""
+    """What the next character looks like; a colour is "", a name or ``#rrggbb``."""
 
     fg: str = ""
     bg: str = ""
@@ -195,7 +212,8 @@ def _opening(style: _Style) -> str:
 @lru_cache(maxsize=4096)
 def _apply(style: _Style, parameters: str) -> _Style:
     """``style`` after an SGR sequence; unknown parameters change nothing."""
-    fg, bg, flags = style
+    colours = {"fg": style.fg, "bg": style.bg}
+    flags = style.flags
     # Colons separate the parts of one colour (ITU T.416), semicolons everything.
     codes = [int(code) if code else 0 for code in parameters.replace(":", ";").split(";")]
     index = 0
@@ -203,50 +221,30 @@ def _apply(style: _Style, parameters: str) -> _Style:
         code = codes[index]
         index += 1
         if code == 0:
-            fg, bg, flags = _PLAIN
+            colours, flags = {"fg": "", "bg": ""}, 0
         elif code in _ON:
             flags |= _ON[code]
         elif code in _OFF:
             flags &= ~_OFF[code]
-        elif 30 <= code <= 49 or 90 <= code <= 97 or 100 <= code <= 107:
-            tens, units = divmod(code, 10)
-            colour: str | None = ""
-            if units == 8:
-                colour, index = _colour(codes, index)
-            elif units < 8:
-                colour = _NAMED[units + 8 * (tens >= 9)]
-            if colour is None:
-                continue
-            if tens in {3, 9}:
-                fg = colour
-            else:
-                bg = colour
-    changed = _Style(fg, bg, flags)
+        elif code in _COLOURS:
+            ground, colour = _COLOURS[code]
+            colours[ground] = colour
+        elif code in _EXTENDED:
+            found, index = _extended(codes, index)
+            if found is not None:
+                colours[_EXTENDED[code]] = found
+    changed = _Style(colours["fg"], colours["bg"], flags)
     return _PLAIN if changed == _PLAIN else changed
 
 
-def _colour(codes: list[int], index: int) -> tuple[str | None, int]:
+def _extended(codes: list[int], index: int) -> tuple[str | None, int]:
     """The colour after 38 or 48 (None: there is none), and the index behind it."""
-    kind = codes[index] if index < len(codes) else None
-    if kind == 5 and index + 1 < len(codes):
-        return _palette(codes[index + 1]), index + 2
-    if kind == 2 and index + 3 < len(codes):
-        red, green, blue = codes[index + 1 : index + 4]
-        if max(red, green, blue) < 256:
-            return f"#{red:02x}{green:02x}{blue:02x}", index + 4
-        return None, index + 4
-    return None, len(codes)
-
-
-def _palette(number: int) -> str | None:
-    """xterm's 256 colours: 16 named ones, a 6x6x6 cube, 24 greys."""
-    if number < 16:
-        return _NAMED[number]
-    if number < 232:
-        levels = (0, 95, 135, 175, 215, 255)
-        red, rest = divmod(number - 16, 36)
-        return "#" + "".join(f"{levels[part]:02x}" for part in (red, rest // 6, rest % 6))
-    if number < 256:
-        grey = 8 + 10 * (number - 232)
-        return f"#{grey:02x}{grey:02x}{grey:02x}"
-    return None
+    rest = codes[index + 1 : index + 4]
+    match codes[index : index + 1], rest:
+        case [kind], [number, *_] if kind == _BY_PALETTE:
+            return (_PALETTE[number] if number < len(_PALETTE) else None), index + 2
+        case [kind], [red, green, blue] if kind == _BY_RGB:
+            known = max(rest) <= _BRIGHTEST
+            return (f"#{red:02x}{green:02x}{blue:02x}" if known else None), index + 4
+        case _:
+            return None, len(codes)

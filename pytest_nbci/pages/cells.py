@@ -12,12 +12,14 @@ from markupsafe import Markup
 from pytest_nbci.pages import markdown, outputs, widgets
 from pytest_nbci.pages.facts import duration
 from pytest_nbci.pages.highlight import code_lines
+from pytest_nbci.pages.interactive import Drawn
 from pytest_nbci.pages.longtext import text_block
 from pytest_nbci.pages.text import one_line, straight, text_of
 
 if TYPE_CHECKING:
     from pytest_nbci.records import Cell, Record
 
+_NOTHING = Markup()
 _LONG_CODE_LINES = 200  # more are folded: a generated table, an inlined data set
 
 
@@ -38,8 +40,8 @@ class CellView:
     parameters: bool = False
     time: str = ""
     seconds: float = 0.0
-    body: Markup = Markup()
-    outputs: Markup = Markup()
+    body: Markup = _NOTHING
+    outputs: Markup = _NOTHING
     folded_body: str = ""
     folded_outputs: str = ""
     first_line: str = ""
@@ -56,11 +58,19 @@ class _Source:
     tags: frozenset[str]
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What all cells of a notebook share."""
+
+    record: Record
+    language: str
+    states: widgets.States
+
+
 def views(notebook: Mapping[str, Any], record: Record) -> list[CellView]:
     """All cells that a reader is to see, in order."""
     metadata = _mapping(notebook.get("metadata"))
-    language = language_of(metadata)
-    states = widgets.states(metadata)
+    run = _Run(record, language_of(metadata), widgets.states(metadata))
     known = {cell.id: cell for cell in record.cells if cell.id}
     numbered = {cell.number: cell for cell in record.cells if cell.number is not None}
     found = []
@@ -68,7 +78,7 @@ def views(notebook: Mapping[str, Any], record: Record) -> list[CellView]:
         result = known.get(text_of(source.cell.get("id"))) if source.cell.get("id") else None
         if result is None and source.number is not None:
             result = numbered.get(source.number)
-        view = _view(source, result, record, language, states)
+        view = _view(source, result, run)
         if view is not None:
             found.append(view)
     return found
@@ -107,14 +117,12 @@ def _sources(cells: object) -> list[_Source]:
     return sources
 
 
-def _view(
-    source: _Source, result: Cell | None, record: Record, language: str, states: widgets.States
-) -> CellView | None:
+def _view(source: _Source, result: Cell | None, run: _Run) -> CellView | None:
     text = text_of(source.cell.get("source")).replace("\r\n", "\n")
     kind = source.cell.get("cell_type")
     tags = source.tags
     if kind == "code":
-        return _code(source, text, result, record, language, states)
+        return _code(source, text, result, run)
     if tags & {"remove-cell", "remove-input"}:
         return None
     anchor = f"part-{source.position + 1}"
@@ -126,27 +134,20 @@ def _view(
     return CellView("raw", anchor, body=body, folded_body=folded)
 
 
-def _code(
-    source: _Source,
-    text: str,
-    result: Cell | None,
-    record: Record,
-    language: str,
-    states: widgets.States,
-) -> CellView | None:
-    failed = _is_failed(source, result, record)
+def _code(source: _Source, text: str, result: Cell | None, run: _Run) -> CellView | None:
+    failed = _is_failed(source, result, run.record)
     tags = frozenset() if failed else source.tags  # the failed cell is always shown
     if "remove-cell" in tags or {"remove-input", "remove-output"} <= tags:
         return None
     anchor = f"cell-{source.number}" if source.number is not None else "parameters"
     status = result.status if result is not None else ""
     shown = source.cell.get("outputs")
-    drawn = outputs.Drawn(Markup())
+    drawn = Drawn(_NOTHING)
     if isinstance(shown, list) and shown and "remove-output" not in tags:
-        drawn = outputs.draw(shown, f"o{source.position + 1}", states)
-    body = Markup()
+        drawn = outputs.draw(shown, f"o{source.position + 1}", run.states)
+    body = _NOTHING
     if "remove-input" not in tags:
-        body = _code_block(text, language, _marked_lines(source.number, record))
+        body = _code_block(text, run.language, _marked_lines(source.number, run.record))
     seconds = result.duration_s if result is not None else None
     return CellView(
         "code",
@@ -172,7 +173,7 @@ def _is_failed(source: _Source, result: Cell | None, record: Record) -> bool:
     if failed is None:
         return result is not None and result.status == "failed"
     if failed.id and source.cell.get("id"):
-        return failed.id == source.cell["id"]
+        return bool(failed.id == source.cell["id"])
     return failed.number is not None and failed.number == source.number
 
 
@@ -204,5 +205,3 @@ def _code_block(text: str, language: str, marks: Mapping[int, str]) -> Markup:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-
-

@@ -68,6 +68,7 @@ _SIMPLE = (
 )
 _COMPOUND = rf"(?:(?:{_NAME}|\*){_SIMPLE}{{0,8}}|{_SIMPLE}{{1,8}})"
 _SELECTOR = re.compile(rf"{_COMPOUND}(?:\s*[>+~\s]\s*{_COMPOUND}){{0,12}}")
+_LONGEST_SELECTOR = 300
 _HOOK = re.compile(rf"([.#])({_NAME})")
 _ROOTS = re.compile(r":(?:root|host)\b|^(?:html|body)\b")
 _MEDIA = re.compile(r"@media\s+([\w\s():\-,.]{1,120})")
@@ -137,7 +138,7 @@ def _blocks(text: str) -> Iterator[tuple[str, str]]:
 
 def _selector(text: str, scope: str, prefix: str) -> str | None:
     text = text.strip()
-    if len(text) > 300:
+    if len(text) > _LONGEST_SELECTOR:
         return None
     if _ROOTS.fullmatch(text):
         return f"#{scope}"

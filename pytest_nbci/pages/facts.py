@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
+
+from markupsafe import Markup, escape
 
 from pytest_nbci.pages.text import as_json, block, one_line, straight
 
@@ -21,6 +24,7 @@ WORDS = {
     "skipped": "Skipped",
 }
 _MINUTE, _HOUR = 60, 3600
+_STEP = 1024
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,9 @@ def duration(seconds: float) -> str:
 def size(count: float) -> str:
     """A number of bytes as people say it."""
     for unit in ("B", "KB", "MB"):
-        if count < 1024:
+        if count < _STEP:
             return f"{count:.0f} {unit}"
-        count /= 1024
+        count /= _STEP
     return f"{count:.1f} GB"
 
 
@@ -91,7 +95,7 @@ def facts(record: Record) -> list[Fact]:
         found.append(Fact("Attempts", str(record.attempts), note))
     if record.due:
         found.append(Fact("Ran because", one_line(record.due)))
-    for key, value in (record.job.items() if isinstance(record.job, Mapping) else ()):
+    for key, value in record.job.items() if isinstance(record.job, Mapping) else ():
         if key == "url":
             continue
         href = web_link(record.job.get("url")) if key == "job" else ""
@@ -148,6 +152,11 @@ def kept_files(record: Record) -> list[tuple[str, str]]:
         if isinstance(name, str) and ".." not in name.split("/"):
             rows.append((one_line(name), quote(straight(f"{folder}.files/{name}"))))
     return rows
+
+
+def breakable(path: str) -> Markup:
+    """A path that may be broken after a slash or an underscore."""
+    return Markup(re.sub(r"([/_])", r"\1<wbr>", str(escape(path))))  # noqa: S704 - escaped
 
 
 def web_link(target: object) -> str:

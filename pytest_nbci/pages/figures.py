@@ -50,8 +50,8 @@ def draw(kind: str, data: object, still: Markup | None) -> Drawn:
 def in_html(html: str) -> Drawn | None:
     """The figure that a library's HTML would load its scripts from the network for, or None."""
     if "vegaEmbed" in html or "vega-embed" in html:
-        for match in reversed(list(_ALTAIR_CALL.finditer(html))):
-            spec, end = _json_at(html, match.end())
+        for call in reversed(list(_ALTAIR_CALL.finditer(html))):
+            spec, end = _json_at(html, call.end())
             if isinstance(spec, dict) and "$schema" in spec:
                 options, _ = _json_at(html, _after_comma(html, end))
                 mode = options.get("mode") if isinstance(options, dict) else None

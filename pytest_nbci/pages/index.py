@@ -49,6 +49,7 @@ def render(session: Session, records: Sequence[Record]) -> str:
         complete=session.complete,
         counts=counts,
         rows=rows,
+        breakable=facts.breakable,
         facts=_facts(session),
     )
     return html.encode("utf-8", "replace").decode("utf-8")

@@ -109,7 +109,7 @@ def inert_json(data: object) -> Markup:
     return Markup(text)  # noqa: S704 - ASCII without any character that means something in HTML
 
 
-def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON
+def _finite(value: Any) -> Any:
     """JSON knows no NaN; a figure shows a gap for null."""
     match value:
         case float():

@@ -25,7 +25,7 @@ def json_tree(value: object) -> Markup:
     return Markup('<div class="json">{}</div>').format(_node(value, depth=0))
 
 
-def _nodes(value: Any) -> int:  # noqa: ANN401 - any JSON
+def _nodes(value: Any) -> int:
     """How many values there are, counted up to the limit; no recursion, as JSON may be deep."""
     waiting, count = [(value, 0)], 0
     while waiting and count <= _MOST_NODES:
@@ -40,7 +40,7 @@ def _nodes(value: Any) -> int:  # noqa: ANN401 - any JSON
     return count
 
 
-def _node(value: Any, depth: int) -> Markup:  # noqa: ANN401 - any JSON
+def _node(value: Any, depth: int) -> Markup:
     match value:
         case dict() if value:
             rows = [(f"{key}: ", item) for key, item in value.items()]

@@ -91,10 +91,10 @@ def _later(draw: Callable[[Token], Markup]) -> Callable[..., str]:
     """A render rule that keeps what ``draw`` made until the rest has been sanitised."""
 
     def rule(
-        renderer: Any,  # noqa: ANN401, ARG001 - markdown-it's signature
+        renderer: Any,  # noqa: ARG001 - markdown-it's signature
         tokens: Sequence[Token],
         index: int,
-        options: Any,  # noqa: ANN401, ARG001
+        options: Any,  # noqa: ARG001
         env: dict[str, Any],
     ) -> str:
         env["pieces"].append(draw(tokens[index]))
@@ -106,7 +106,9 @@ def _later(draw: Callable[[Token], Markup]) -> Callable[..., str]:
 def _formula(token: Token) -> Markup:
     if token.type == "math_inline":
         return latex.formula(token.content, display=False)
-    return Markup("<span class=display>{}</span>").format(latex.formula(token.content, display=True))
+    return Markup("<span class=display>{}</span>").format(
+        latex.formula(token.content, display=True)
+    )
 
 
 def _code(token: Token) -> Markup:
@@ -117,10 +119,10 @@ def _code(token: Token) -> Markup:
 
 
 def _image(
-    renderer: Any,  # noqa: ANN401 - markdown-it's signature
+    renderer: Any,
     tokens: Sequence[Token],
     index: int,
-    options: Any,  # noqa: ANN401
+    options: Any,
     env: dict[str, Any],
 ) -> str:
     """An image that lies in the notebook; of any other, only its name: a page loads nothing."""
@@ -129,12 +131,13 @@ def _image(
     if source.startswith(("data:", "attachment:")):
         return str(renderer.image(tokens, index, options, env))
     described = renderer.renderInlineAsText(token.children or [], options, env)
-    label = Markup('<span class="missing-image">image not in the notebook: {} {}</span>')
-    env["pieces"].append(label.format(one_line(unquote(source), 200), one_line(described, 200)))
+    name = ", ".join(filter(None, (one_line(unquote(source), 200), one_line(described, 200))))
+    label = Markup('<span class="missing-image">image not in the notebook: {}</span>')
+    env["pieces"].append(label.format(name))
     return f"{env['mark']}{len(env['pieces']) - 1}x"
 
 
-def _heading_ids(state: Any) -> None:  # noqa: ANN401 - markdown-it's StateCore
+def _heading_ids(state: Any) -> None:
     for opening, content in zip(state.tokens, state.tokens[1:], strict=False):
         if opening.type == "heading_open":
             text = "".join(child.content for child in content.children or [])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from markupsafe import Markup
 
-from pytest_nbci.pages import ansi, figures, interactive, latex, markdown, sanitise, widgets
+from pytest_nbci.pages import ansi, facts, figures, interactive, latex, markdown, sanitise, widgets
 from pytest_nbci.pages.highlight import code_lines
 from pytest_nbci.pages.interactive import Drawn
 from pytest_nbci.pages.jsonview import json_tree
@@ -17,11 +18,17 @@ from pytest_nbci.pages.longtext import text_block
 from pytest_nbci.pages.text import one_line, printable, text_of
 
 _Bundle = Mapping[str, Any]
+_TAG = re.compile(r"<[^>]*>")
 _STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
+_WIDEST = 20_000  # pixels
+_BARE_NAME = re.compile(r"<IPython\.core\.display\.\w+ object>")
 _BASE64 = re.compile(r"[\w+/=-]*")
 _RASTER = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/avif")
 _DELIMITED = re.compile(r"^\s*(\$\$|\$|\\\[|\\\()(.*?)(\$\$|\$|\\\]|\\\))\s*$", re.DOTALL)
-_DOCUMENT = 'a {kind} document, {size}: <a download="{name}" href="{href}">save it</a>'
+_DOCUMENT = Markup(
+    '<p class="document">A PDF document, {size}: '
+    '<a download="output.pdf" href="data:application/pdf;base64,{data}">save it</a></p>'
+)
 
 
 def draw(outputs: Sequence[Any], place: str, states: widgets.States) -> Drawn:
@@ -49,26 +56,24 @@ def draw(outputs: Sequence[Any], place: str, states: widgets.States) -> Drawn:
 
 
 def _joined(outputs: Sequence[Any]) -> list[Any]:
+    """The outputs, with neighbouring pieces of one stream joined into one."""
     joined: list[Any] = []
-    texts: dict[int, list[str]] = {}
-    for output in outputs:
-        if isinstance(output, dict) and output.get("output_type") == "stream":
-            last = joined[-1] if joined else None
-            if id(last) in texts and last["name"] == output.get("name"):
-                texts[id(last)].append(text_of(output.get("text")))
-                continue
-            stream = {"output_type": "stream", "name": output.get("name")}
-            texts[id(stream)] = [text_of(output.get("text"))]
-            joined.append(stream)
+    for key, group in groupby(outputs, key=_stream_name):
+        if key is None:
+            joined += group
         else:
-            joined.append(output)
-    for output in joined:
-        if id(output) in texts:
-            output["text"] = "".join(texts[id(output)])
+            text = "".join(text_of(piece.get("text")) for piece in group)
+            joined.append({"output_type": "stream", "name": key, "text": text})
     return joined
 
 
-def _draw(output: Any, place: str, states: widgets.States) -> Drawn:  # noqa: ANN401 - any JSON
+def _stream_name(output: Any) -> str | None:
+    if isinstance(output, dict) and output.get("output_type") == "stream":
+        return "stderr" if output.get("name") == "stderr" else "stdout"
+    return None
+
+
+def _draw(output: Any, place: str, states: widgets.States) -> Drawn:
     kind = output.get("output_type") if isinstance(output, dict) else None
     match kind:
         case "stream":
@@ -87,10 +92,9 @@ def _draw(output: Any, place: str, states: widgets.States) -> Drawn:  # noqa: AN
 
 
 def _stream(output: _Bundle) -> Markup:
-    name = "stderr" if output.get("name") == "stderr" else "stdout"
     text = text_of(output.get("text")).removesuffix("\n")
     block = text_block(ansi.to_lines(text), "text")
-    if name == "stdout":
+    if output.get("name") == "stdout":
         return Markup('<div class="stream">{}</div>').format(block)
     return Markup('<div class="stream stderr"><span class="label">stderr</span>{}</div>').format(
         block
@@ -140,25 +144,28 @@ def _html(data: _Bundle, place: str) -> Drawn:
     html = text_of(data["text/html"])
     if not sanitise.is_active(html):
         return Drawn(_scoped(html, place))
+    if "sk-top-container" in html:
+        # A diagram of scikit-learn folds by CSS; its scripts only choose light or dark and copy.
+        return Drawn(_scoped(html.replace('sk-global"', 'sk-global light"'), place, "html paper"))
     figure = figures.in_html(html)
     if figure is not None:
         return figure
     still = _scoped(html, place)
-    if not _says_something(still):
-        text = data.get("text/plain")
-        still = _still(data) or (_plain(text, "text/plain", {}) if text else still)
+    if not _says_something(str(still)):
+        text = text_of(data.get("text/plain"))
+        if not text.strip() or _BARE_NAME.fullmatch(text):
+            text = "This output is drawn by its scripts."
+        still = _still(data) or _plain(text, "text/plain", {})
     return interactive.runnable(html, "HTML output with scripts", still)
 
 
-def _scoped(html: str, place: str) -> Markup:
+def _scoped(html: str, place: str, kind: str = "html") -> Markup:
     inner = sanitise.clean(html, scope=place)
-    return Markup('<div class="html" id="{}">{}</div>').format(place, inner)
+    return Markup('<div class="{}" id="{}">{}</div>').format(kind, place, inner)
 
 
-def _says_something(html: Markup) -> bool:
-    if "<img" in html:
-        return True
-    return bool(Markup(_STYLE.sub("", html)).striptags())  # noqa: S704 - only its text is looked at
+def _says_something(html: str) -> bool:
+    return "<img" in html or bool(_TAG.sub("", _STYLE.sub("", html)).strip())
 
 
 def _javascript(value: object, kind: str, metadata: object) -> Markup:  # noqa: ARG001
@@ -173,7 +180,7 @@ def _markdown(value: object, kind: str, metadata: object) -> Markup:  # noqa: AR
     return Markup('<div class="prose">{}</div>').format(markdown.render(text_of(value)))
 
 
-def _latex(value: object, kind: str, metadata: object) -> Markup:  # noqa: ARG001
+def _latex(value: object, kind: str, metadata: object) -> Markup:
     text = text_of(value)
     delimited = _DELIMITED.match(text)
     if delimited is not None:
@@ -199,10 +206,12 @@ def _raster(value: object, kind: str, metadata: object) -> Markup:
     if isinstance(metadata, Mapping):
         for side in ("width", "height"):
             length = metadata.get(side)
-            if isinstance(length, int | float) and 0 < length < 20_000:
+            if isinstance(length, int | float) and 0 < length < _WIDEST:
                 size += f' {side}="{int(length)}"'
     return Markup('<div class="image"><img src="data:{};base64,{}" alt="figure"{}></div>').format(
-        kind, data, Markup(size)  # noqa: S704 - two numbers
+        kind,
+        data,
+        Markup(size),  # noqa: S704 - two numbers
     )
 
 
@@ -219,12 +228,7 @@ def _document(value: object, kind: str, metadata: object) -> Markup:  # noqa: AR
     data = "".join(text_of(value).split())
     if _BASE64.fullmatch(data) is None:
         data = b64encode(text_of(value).encode("utf-8", "replace")).decode("ascii")
-    return Markup(f'<p class="document">{_DOCUMENT}</p>').format(
-        kind="PDF",
-        size=f"{len(data) * 3 // 4096:,} KB",
-        name="output.pdf",
-        href=f"data:{kind};base64,{data}",
-    )
+    return _DOCUMENT.format(size=facts.size(len(data) * 3 // 4), data=data)
 
 
 def _unknown(data: _Bundle) -> Markup:

@@ -27,13 +27,16 @@ _VOID = frozenset({"img", "br", "hr", "col", "input", "source", "wbr", "meta", "
 _SELF_CLOSING = frozenset({"p", "li", "td", "th", "tr", "dt", "dd", "option", "thead", "tbody"})
 
 _TAGS = frozenset(
-    """
-    a abbr article aside audio b bdi bdo blockquote br caption center cite code col colgroup dd
-    del details dfn div dl dt em figcaption figure font footer h1 h2 h3 h4 h5 h6 header hr i img
-    input ins kbd label li main mark meter nav ol output p pre progress q rp rt ruby s samp
-    section small source span strike strong sub summary sup table tbody td tfoot th thead time tr
-    tt u ul var video wbr
-    """.split()
+    {
+        *("h1", "h2", "h3", "h4", "h5", "h6", "p", "div", "span", "section", "article", "aside"),
+        *("header", "footer", "main", "nav", "figure", "figcaption", "blockquote", "pre", "hr"),
+        *("ul", "ol", "li", "dl", "dt", "dd", "details", "summary", "center", "br", "wbr"),
+        *("table", "caption", "colgroup", "col", "thead", "tbody", "tfoot", "tr", "td", "th"),
+        *("a", "abbr", "b", "bdi", "bdo", "cite", "code", "del", "dfn", "em", "font", "i", "ins"),
+        *("kbd", "mark", "q", "rp", "rt", "ruby", "s", "samp", "small", "strike", "strong", "sub"),
+        *("sup", "time", "tt", "u", "var", "img", "audio", "video", "source"),
+        *("input", "label", "meter", "output", "progress"),
+    }
 )
 _ATTRIBUTES = {
     "*": {"class", "id", "style", "title", "lang", "dir", "align", "valign", "role", "hidden"},
@@ -68,20 +71,18 @@ _ACTIVE = re.compile(
     re.IGNORECASE,
 )
 _DATA = re.compile(
-    r"\s*data:(?P<kind>image|audio|video)/[\w.+-]+(?:;[\w=+.-]+)*,[\w+/=%.,:;()'~!*&$@?\s-]*",
+    r"\s*data:(?P<kind>image|audio|video)/[\w.+-]+(?:;[\w=+.-]+)*,",
     re.IGNORECASE,
 )
+_DATA_HEAD = 200  # characters of a data: address that hold its type
 _SCHEMES = {"http", "https", "mailto", "data"}
 _WORD = re.compile(r"[\w-]+")
 _NO_WORD = re.compile(r"[^\w-]")
 
 
 def is_active(html: str) -> bool:
-    """Whether ``html`` holds something that only works when its scripts run.
-
-    scikit-learn's diagrams do hold a script, but only for a button that copies a name.
-    """
-    return _ACTIVE.search(html) is not None and "sk-top-container" not in html
+    """Whether ``html`` holds something that only works when its scripts run."""
+    return _ACTIVE.search(html) is not None
 
 
 def too_deep(html: str) -> bool:
@@ -89,8 +90,8 @@ def too_deep(html: str) -> bool:
     depth = 0
     if html.count("<") <= _DEEPEST:
         return False
-    for close, name in _TAG.findall(html):
-        name = name.lower()
+    for close, written in _TAG.findall(html):
+        name = written.lower()
         if name in _VOID or name in _SELF_CLOSING:
             continue
         depth = depth - 1 if close and depth else depth + (not close)
@@ -149,25 +150,25 @@ def _attribute(prefix: str, mark: str | None, tag: str, name: str, value: str) -
     """The value an attribute may have, or None: it goes."""
     if mark is not None and mark in value:
         return None
+    result: str | None = value
     match name:
         case "class" | "headers":
-            return _prefixed(prefix, value)
+            result = _prefixed(prefix, value)
         case "id" | "for":
-            return f"{prefix}{slug(value)}" if value.strip() else None
+            result = f"{prefix}{slug(value)}" if value.strip() else None
         case "style":
             properties = css.INLINE if prefix == PREFIX else css.CONFINED
-            return css.declarations(value, properties) or None
+            result = css.declarations(value, properties) or None
         case "src":
-            data = _DATA.fullmatch(value) if len(value) < 200 else _DATA.match(value[:200])
-            kinds = {"img": {"image"}, "audio": {"audio"}, "video": {"video"}}
-            allowed = kinds.get(tag, {"audio", "video"})
-            return value if data is not None and data["kind"].lower() in allowed else None
+            data = _DATA.match(value, 0, _DATA_HEAD)
+            allowed = {"img": {"image"}, "audio": {"audio"}, "video": {"video"}}
+            kinds = allowed.get(tag, {"audio", "video"})
+            result = value if data is not None and data["kind"].lower() in kinds else None
         case "href":
-            return link(value, prefix)
+            result = link(value, prefix)
         case "cite":
-            return None
-        case _:
-            return value
+            result = None
+    return result
 
 
 @lru_cache(maxsize=1024)

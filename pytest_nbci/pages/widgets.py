@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pytest_nbci.pages import sanitise
 from pytest_nbci.pages.text import one_line, text_of
@@ -16,12 +16,19 @@ States = Mapping[str, Mapping[str, Any]]
 """Model id to the model's state."""
 
 _DEEPEST = 20
+_BOXES = {
+    "HBoxModel": "row",
+    **dict.fromkeys(("VBoxModel", "BoxModel", "GridBoxModel"), "column"),
+    **dict.fromkeys(("TabModel", "AccordionModel", "StackModel"), "column"),
+}
 
 
 def states(metadata: Mapping[str, Any]) -> States:
     """The widget states in a notebook's metadata."""
     saved = metadata.get("widgets")
-    saved = saved.get("application/vnd.jupyter.widget-state+json") if isinstance(saved, dict) else {}
+    saved = (
+        saved.get("application/vnd.jupyter.widget-state+json") if isinstance(saved, dict) else {}
+    )
     models = saved.get("state") if isinstance(saved, dict) else {}
     return {
         str(key): {**model["state"], "_model": one_line(model.get("model_name"), 80)}
@@ -43,47 +50,40 @@ def _widget(model: str, known: States, depth: int) -> Markup:
     if state is None or depth > _DEEPEST:
         return Markup()
     name = state["_model"]
-    label = _text(state.get("description"))
+    if name in _BOXES:
+        inner = Markup().join(
+            _widget(child, known, depth + 1)
+            for child in _list(state.get("children"))
+            if isinstance(child, str)
+        )
+        return Markup('<div class="widget-{}">{}</div>').format(_BOXES[name], inner)
+    return Markup("<span>{} {}</span>").format(_text(state.get("description")), _value(name, state))
+
+
+def _value(name: str, state: Mapping[str, Any]) -> Markup:
+    """What a widget shows beside its description."""
     value = state.get("value")
     match name:
-        case "HBoxModel" | "VBoxModel" | "BoxModel" | "GridBoxModel" | "TabModel" | "AccordionModel":
-            children = state.get("children")
-            inner = Markup().join(
-                _widget(child, known, depth + 1)
-                for child in (children if isinstance(children, list) else [])
-                if isinstance(child, str)
-            )
-            kind = "row" if name == "HBoxModel" else "column"
-            return Markup('<div class="widget-{}">{}</div>').format(kind, inner)
         case "HTMLModel" | "HTMLMathModel":
-            return Markup("<span>{}{}</span>").format(label, sanitise.clean(text_of(value)))
+            return sanitise.clean(text_of(value))
         case "FloatProgressModel" | "IntProgressModel":
             low, high = _number(state.get("min"), 0), _number(state.get("max"), 100)
             share = (_number(value, 0) - low) / (high - low) if high > low else 0.0
-            return Markup('<label>{}<progress max="1" value="{}"></progress></label>').format(
-                label, f"{min(max(share, 0.0), 1.0):.4f}"
+            return Markup('<progress max="1" value="{:.4f}"></progress>').format(
+                min(max(share, 0.0), 1.0)
             )
         case "ButtonModel":
-            return Markup('<span class="widget-button">{}</span>').format(label)
+            return Markup()
         case "LabelModel":
-            return Markup("<span>{}{}</span>").format(label, _text(value))
-        case _ if value is None and isinstance(state.get("_options_labels"), list):
-            return Markup('<span>{} <output class="widget-value">{}</output></span>').format(
-                label, _text(_chosen(state))
-            )
-        case _ if value is not None:
-            return Markup('<span>{} <output class="widget-value">{}</output></span>').format(
-                label, _text(value)
-            )
-        case _:
-            return Markup('<span class="widget-value">{} {}</span>').format(
-                label, name.removesuffix("Model")
-            )
+            return escape(_text(value))
+    if value is None:
+        value = _chosen(state) or name.removesuffix("Model")
+    return Markup('<output class="widget-value">{}</output>').format(_text(value))
 
 
 def _chosen(state: Mapping[str, Any]) -> str:
     """The labels that a selection has picked."""
-    labels, index = state["_options_labels"], state.get("index")
+    labels, index = _list(state.get("_options_labels")), state.get("index")
     picked = index if isinstance(index, list) else [index]
     return ", ".join(
         one_line(labels[place], 200)
@@ -94,6 +94,10 @@ def _chosen(state: Mapping[str, Any]) -> str:
 
 def _text(value: object) -> str:
     return one_line(value, 2000) if value is not None else ""
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _number(value: object, default: float) -> float:

@@ -24,13 +24,6 @@ from pytest_nbci.records import (
     summary_of,
 )
 from pytest_nbci.store import FolderStore
-from tests.servers import (  # noqa: F401 - fixtures
-    minio,
-    minio_door,
-    mlflow_door,
-    mlflow_server,
-    own_minio,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,7 +114,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
 
 
 @pytest.fixture
-def bucket(minio: Minio, monkeypatch: pytest.MonkeyPatch) -> str:  # noqa: F811
+def bucket(minio: Minio, monkeypatch: pytest.MonkeyPatch) -> str:
     """A fresh bucket, and boto3's environment for it."""
     for name, value in minio.environment.items():
         monkeypatch.setenv(name, value)

@@ -1,0 +1,242 @@
+"""The delivery process of a running session, and what becomes of it when processes die."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_nbci.delivery import Follower
+from pytest_nbci.records import Planned, Session, this_host
+from tests.delivery.conftest import PROJECT, Desk, Runs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.servers import Minio, Proxy, Server
+
+pytestmark = pytest.mark.server
+
+
+def nothing(_: str) -> None:
+    pass
+
+
+def wait_for(condition, timeout_s: float = 30.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def pid_of(follower: Follower) -> int:
+    assert follower._child is not None
+    return follower._child._process.pid
+
+
+def test_results_arrive_while_the_session_runs_and_the_session_at_its_end(
+    s3_desk: Desk, minio: Minio, bucket: str
+):
+    session = s3_desk.new_session()
+    follower = Follower.start(s3_desk.destination, session)
+    record = s3_desk.write_result(session, "a.ipynb")
+    follower.result_written("a.ipynb")
+    key = f"ci/{s3_desk.key(session, 'a.ipynb.json')}"
+    wait_for(lambda: key in minio.objects(bucket))
+    s3_desk.write_session(session, [record], complete=True)
+    said: list[str] = []
+    report = follower.finish(said.append)
+    assert report.sentence() == f"published 1 notebook to s3://{bucket}/ci"
+    body = minio.client().get_object(
+        Bucket=bucket, Key=f"ci/{s3_desk.key(session, '_session.json')}"
+    )["Body"]
+    assert json.loads(body.read())["complete"] is True
+    assert [path.suffix for path in s3_desk.destination.journals.iterdir()] == [".jsonl"]
+
+
+def test_a_missing_bucket_is_noticed_at_the_start(s3_desk: Desk, bucket: str):
+    desk = s3_desk.to(store_url=f"s3://{bucket}-not")
+    follower = Follower.start(desk.destination, desk.new_session())
+    notices: list[str] = []
+    wait_for(lambda: notices.extend(follower.notices()) or notices)
+    assert notices == [
+        f"s3://{bucket}-not could not be reached: the bucket does not exist. "
+        "Create it, or correct NBCI_STORE."
+    ]
+    report = follower.finish(nothing)
+    assert (report.published, report.waiting) == (0, 0)
+
+
+def test_a_server_that_comes_back_during_the_session_gets_everything(
+    s3_desk: Desk, minio_door: Proxy, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", minio_door.url)
+    minio_door.set("shut")
+    session = s3_desk.new_session()
+    follower = Follower.start(s3_desk.destination, session)
+    s3_desk.write_result(session, "a.ipynb")
+    follower.result_written("a.ipynb")
+    wait_for(follower.notices)
+    minio_door.set("open")
+    s3_desk.write_result(session, "b.ipynb")
+    follower.result_written("b.ipynb")
+    report = follower.finish(nothing)
+    assert (report.published, report.waiting, report.reasons) == (2, 0, ())
+
+
+def test_a_session_ends_in_time_when_nothing_moves(
+    s3_desk: Desk, bucket: str, minio_door: Proxy, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", minio_door.url)
+    minio_door.set("jammed")
+    session = s3_desk.new_session()
+    follower = Follower.start(s3_desk.destination, session)
+    s3_desk.write_result(session, "a.ipynb")
+    follower.result_written("a.ipynb")
+    begun = time.monotonic()
+    report = follower.finish(nothing, idle_s=3)
+    assert time.monotonic() - begun < 6
+    assert report.sentence() == (
+        f"published 0 notebooks to s3://{bucket}/ci (1 waits: nothing was taken for 3 s; "
+        'run "nbci publish")'
+    )
+    minio_door.set("open")
+    assert s3_desk.publish().published == 1
+
+
+def test_a_follower_that_hangs_or_is_dead_never_blocks_the_session(s3_desk: Desk):
+    session = s3_desk.new_session()
+    follower = Follower.start(s3_desk.destination, session)
+    os.kill(pid_of(follower), signal.SIGSTOP)
+    begun = time.monotonic()
+    for number in range(10_000):  # more than a pipe holds
+        follower.result_written(f"notebook {number}.ipynb")
+    os.kill(pid_of(follower), signal.SIGKILL)
+    wait_for(lambda: follower._child._process.poll() is not None)
+    follower.result_written("after.ipynb")
+    assert time.monotonic() - begun < 3
+    s3_desk.write_result(session, "a.ipynb")
+    report = follower.finish(nothing)
+    assert (report.published, report.waiting) == (0, 1)
+    assert report.reasons[0].startswith("the delivery process ended early (exit -9")
+
+
+def test_a_follower_that_cannot_start_is_a_sentence(desk: Desk, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    follower = Follower.start(desk.to(state=tmp_path / "file").destination, desk.new_session())
+    follower.result_written("a.ipynb")
+    assert "could not be started" in follower.notices()[0]
+    assert follower.notices() == []
+    assert "could not be started" in follower.finish(nothing).sentence()
+
+
+SESSION = """
+import json, sys, time
+from pytest_nbci.delivery import Destination, Follower
+follower = Follower.start(Destination.from_dict(json.loads(sys.argv[1])), sys.argv[2])
+follower.result_written("done.ipynb")
+print(follower._child._process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_after_kill_9_of_pytest_the_rest_is_delivered_and_lost_notebooks_are_named(
+    s3_desk: Desk, minio: Minio, bucket: str, mlflow_server: Server, experiment: str
+):
+    desk = s3_desk.to(tracking_uri=mlflow_server.url, experiment=experiment)
+    session = desk.new_session()
+    desk.write_result(session, "done.ipynb")
+    data = json.dumps(desk.destination.to_dict())
+    with subprocess.Popen(
+        [sys.executable, "-c", SESSION, data, session], stdout=subprocess.PIPE
+    ) as pytest_process:
+        assert pytest_process.stdout is not None
+        follower = int(pytest_process.stdout.readline())
+        plan = (
+            Planned("done.ipynb", True),
+            Planned("lost.ipynb", True),
+            Planned("no.ipynb", False),
+        )
+        host = {**this_host(), "pid": pytest_process.pid}
+        desk.put(
+            session, "_session.json", Session(session, PROJECT, plan=plan, host=host).to_json()
+        )
+        desk.write_result(session, "late.ipynb")  # never handed over
+        pytest_process.kill()
+    wait_for(lambda: not alive(follower), 60)
+
+    keys = {key.rpartition(session)[2] for key in minio.objects(bucket)}
+    assert keys >= {"/done.ipynb.json", "/late.ipynb.json", "/lost.ipynb.json", "/_session.json"}
+    assert "/no.ipynb.json" not in keys
+    body = minio.client().get_object(Bucket=bucket, Key=f"ci/{desk.key(session, '_session.json')}")[
+        "Body"
+    ]
+    assert json.loads(body.read())["complete"] is False
+    assert {run["run_name"]: run["status"] for run in Runs(mlflow_server.url).of(experiment)} == {
+        "done.ipynb": "FINISHED",
+        "late.ipynb": "FINISHED",
+        "lost.ipynb": "KILLED",
+    }
+
+
+def alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except OSError:
+        return False
+
+
+def kill_at_random_moments(desk: Desk, times: int, first_s: float, last_s: float) -> None:
+    """Kill followers of one session after the other, then publish what is left."""
+    moments = random.Random(7)
+    for number in range(times):
+        session = desk.new_session()
+        records = []
+        follower = Follower.start(desk.destination, session)
+        end = time.monotonic() + moments.uniform(first_s, last_s)
+        for count in range(3):
+            records.append(desk.write_result(session, f"{number} {count}.ipynb"))
+            follower.result_written(records[-1].notebook)
+        time.sleep(max(0.0, end - time.monotonic()))
+        os.kill(pid_of(follower), signal.SIGKILL)
+        desk.write_session(session, records, complete=True)
+        follower.finish(nothing)
+    assert desk.publish().waiting == 0
+    assert desk.publish().published == 0
+
+
+def check_exactly_once(desk: Desk, minio: Minio, bucket: str, runs: Runs, count: int) -> None:
+    names = [run["tags"]["nbci.result"] for run in runs.of(desk.destination.experiment)]
+    assert len(names) == len(set(names)) == 3 * count
+    for run in runs.of(desk.destination.experiment):
+        assert (run["status"], len(run["metrics"]), len(run["params"])) == ("FINISHED", 4, 6)
+    objects = minio.objects(bucket)
+    assert len(objects) == count * (3 * 4 + 1)  # notebook, page, record, MLflow; the session
+    for path in desk.destination.results.rglob("*"):
+        if path.is_file():
+            assert f"ci/{path.relative_to(desk.destination.results)}" in objects
+
+
+def test_kill_9_of_the_follower_loses_and_doubles_nothing(  # noqa: PLR0917 - fixtures
+    s3_desk: Desk, minio: Minio, bucket: str, mlflow_server: Server, experiment: str
+):
+    desk = s3_desk.to(tracking_uri=mlflow_server.url, experiment=experiment)
+    kill_at_random_moments(desk, 2, 2.5, 5.0)
+    check_exactly_once(desk, minio, bucket, Runs(mlflow_server.url), 2)
+
+
+@pytest.mark.soak
+def test_kill_9_of_the_follower_at_20_moments(  # noqa: PLR0917 - fixtures
+    s3_desk: Desk, minio: Minio, bucket: str, mlflow_server: Server, experiment: str
+):
+    desk = s3_desk.to(tracking_uri=mlflow_server.url, experiment=experiment)
+    kill_at_random_moments(desk, 20, 0.5, 6.0)
+    check_exactly_once(desk, minio, bucket, Runs(mlflow_server.url), 20)
