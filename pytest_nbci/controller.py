@@ -14,7 +14,7 @@ from pytest_nbci.errors import DeliveryError, NbciError
 from pytest_nbci.live import Live
 from pytest_nbci.repository import printable
 from pytest_nbci.results import summary_in
-from pytest_nbci.session import Session, Worker
+from pytest_nbci.session import INDEX, Session, Worker
 from pytest_nbci.settings import describe
 
 _NAMED_AT_MOST = 3
@@ -141,7 +141,7 @@ class Controller:
         context = self._session.context
         lines = [context.state_note] if context.state_note else []
         if self._session.results:
-            place = describe(context.store.path(context.prefix))
+            place = describe(context.store.path(context.prefix) / INDEX)
             lines.append(f"results: {place}")
         if self._report is not None:
             lines.append(self._report.sentence())

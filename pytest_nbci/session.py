@@ -30,6 +30,7 @@ from pytest_nbci.settings import DataProfile, Table, matches, resolve_profile
 from pytest_nbci.store import FolderStore
 
 STATE_FOLDER = ".nbci"
+INDEX = "index.html"
 
 _LOCK_FILES = (
     "*.lock",
@@ -173,7 +174,7 @@ class Session:
             DeliveryError: The results folder cannot be written.
         """
         if self._plan:
-            self._write(complete=True, exit_status=exit_status)
+            self._write_index(self._write(complete=True, exit_status=exit_status))
 
     def close(self) -> None:
         """Remove the scratch folder."""
@@ -181,7 +182,17 @@ class Session:
             remove_scratch(*self._scratch)
             self._scratch = None
 
-    def _write(self, *, complete: bool, exit_status: int | None) -> None:
+    def _write_index(self, session: records.Session) -> None:
+        """A page that lists the results: a view for this folder, so it is not published."""
+        from pytest_nbci.pages import render_index
+
+        context = self.context
+        found = [context.store.get(f"{context.prefix}/{name}.json") for name in self.results]
+        read = [Record.from_json(content) for content in found if content is not None]
+        page = render_index(session, read).encode("utf-8", "xmlcharrefreplace")
+        context.store.put(f"{context.prefix}/{INDEX}", page)
+
+    def _write(self, *, complete: bool, exit_status: int | None) -> records.Session:
         context = self.context
         session = records.Session(
             session=context.session,
@@ -199,6 +210,7 @@ class Session:
         )
         data = session.to_json().encode("utf-8", "backslashreplace")
         context.store.put(f"{context.prefix}/_session.json", data)
+        return session
 
 
 class Worker:

@@ -79,7 +79,10 @@ def test_notebooks_are_collected_everywhere_and_python_tests_where_pytest_looks(
         (["--ignore-glob=.hid*"], EVERY_NOTEBOOK - {".hidden/notes.ipynb::notes"}),
         (["--deselect=b/train.ipynb::train"], EVERY_NOTEBOOK - {"b/train.ipynb::train"}),
         (["--deselect=b/"], EVERY_NOTEBOOK - {"b/train.ipynb::train"}),
-        (["-k", "train or notes"], {name for name in EVERY_NOTEBOOK if name[0] in ".ab" and "report" not in name}),
+        (
+            ["-k", "train or notes"],
+            {name for name in EVERY_NOTEBOOK if name[0] in ".ab" and "report" not in name},
+        ),
         (["-m", "nosuch"], set()),
     ],
 )
@@ -165,13 +168,18 @@ def test_untracked_notebooks_are_counted_and_one_named_as_argument_runs(project:
     named = project.pytest("new one.ipynb")
 
     assert every.outcomes == {"passed": 1}
-    assert "2 notebooks are not in git and did not run: new one.ipynb, sub/newer.ipynb (git add)" in every.out
+    assert (
+        "2 notebooks are not in git and did not run: new one.ipynb, sub/newer.ipynb (git add)"
+        in every.out
+    )
     assert named.code == 0
     assert named.outcomes == {"passed": 1}
     assert named.record("new one.ipynb").outcome == "passed"
     assert "1 notebook is not in git and did not run: sub/newer.ipynb (git add)" in named.out
     # It runs in the checkout, which holds what git knows.
-    assert named.text_of("new one.ipynb") == "['.git', '.gitignore', 'kept.ipynb', 'pyproject.toml']\n"
+    assert (
+        named.text_of("new one.ipynb") == "['.git', '.gitignore', 'kept.ipynb', 'pyproject.toml']\n"
+    )
 
 
 MARKS = """
@@ -223,7 +231,9 @@ def test_marks_from_the_settings_select_and_the_notebooks_own_replace_the_rules(
     mixed.notebook("slow/three.ipynb", "print('three')")
     mixed.git("add", "slow/three.ipynb")
 
-    assert collected(mixed.pytest("--collect-only", "-q", "-m", "slow")) == {"slow/three.ipynb::three"}
+    assert collected(mixed.pytest("--collect-only", "-q", "-m", "slow")) == {
+        "slow/three.ipynb::three"
+    }
     assert collected(mixed.pytest("--collect-only", "-q", "-m", "gpu")) == {"slow/two.ipynb::two"}
 
 
@@ -278,7 +288,9 @@ def test_names_with_brackets_are_found_by_k_and_by_lf(project: Project):
     assert "reproduce: pytest -k" in ran.out
     assert again.outcomes["failed"] == 1
     reproduce = ran.record("v[1].ipynb").reproduce
-    third = project.run("sh", "-c", reproduce.replace("pytest", "$PY -m pytest", 1), PY=sys.executable)
+    third = project.run(
+        "sh", "-c", reproduce.replace("pytest", "$PY -m pytest", 1), PY=sys.executable
+    )
     assert third.outcomes["failed"] == 1
 
 
@@ -372,10 +384,15 @@ def test_fixtures_of_a_conftest_two_folders_deep_reach_the_notebook(project: Pro
 
 
 def test_a_skipped_notebook_says_its_reason_and_an_excluded_one_nothing(project: Project):
-    project.table('exclude = ["drafts/"]\n[[tool.nbci.notebook]]\npath = "old*.ipynb"\nskip = "needs Oracle"\n')
+    project.table(
+        'exclude = ["drafts/"]\n[[tool.nbci.notebook]]\npath = "old*.ipynb"\nskip = "needs Oracle"\n'
+    )
     project.notebook("old_report.ipynb", "1 / 0")
     project.notebook("drafts/idea.ipynb", "1 / 0")
-    project.write("conftest.py", "import pytest\n\ndef pytest_runtest_setup(item):\n    if item.name == 'by_hook': pytest.skip('not today')\n")
+    project.write(
+        "conftest.py",
+        "import pytest\n\ndef pytest_runtest_setup(item):\n    if item.name == 'by_hook': pytest.skip('not today')\n",
+    )
     project.notebook("by_hook.ipynb", "1 / 0")
     project.commit()
 
@@ -388,7 +405,10 @@ def test_a_skipped_notebook_says_its_reason_and_an_excluded_one_nothing(project:
     assert (record.outcome, record.cause, record.skip_reason) == ("skipped", None, "needs Oracle")
     assert ran.record("by_hook.ipynb").skip_reason == "not today"
     assert not (ran.session_folder / "old_report.ipynb").exists()
-    assert [planned.notebook for planned in ran.session.plan] == ["by_hook.ipynb", "old_report.ipynb"]
+    assert [planned.notebook for planned in ran.session.plan] == [
+        "by_hook.ipynb",
+        "old_report.ipynb",
+    ]
 
 
 NEEDS = """
@@ -470,7 +490,10 @@ def test_a_needed_notebook_that_fails_a_cycle_and_a_missing_one_are_said(project
 
 
 def test_a_git_worktree_is_a_repository_like_any_other(project: Project):
-    project.notebook("train.ipynb", "import subprocess\nprint(subprocess.run(['git', 'log', '--format=%s'], capture_output=True, text=True).stdout)")
+    project.notebook(
+        "train.ipynb",
+        "import subprocess\nprint(subprocess.run(['git', 'log', '--format=%s'], capture_output=True, text=True).stdout)",
+    )
     project.commit("The first one")
     project.git("worktree", "add", "-q", "../tree", "-b", "side")
     tree = Project(project.root.parent / "tree")
@@ -495,8 +518,12 @@ def test_a_module_in_a_submodule_can_be_imported(project: Project):
     inner.write("helper.py", "def twice(x): return 2 * x\n")
     inner.notebook("inner.ipynb", "1 / 0")
     inner.commit()
-    project.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(inner.root), "lib")
-    project.notebook("use.ipynb", "import sys; sys.path.insert(0, 'lib')\nimport helper\nprint(helper.twice(21))")
+    project.git(
+        "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(inner.root), "lib"
+    )
+    project.notebook(
+        "use.ipynb", "import sys; sys.path.insert(0, 'lib')\nimport helper\nprint(helper.twice(21))"
+    )
     project.commit()
     project.write("lib/helper.py", "def twice(x): return x + x\n")
 

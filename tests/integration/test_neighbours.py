@@ -35,7 +35,11 @@ def test_plain():
 def neighbours(shared_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     project = shared_project
     project.notebook("good.ipynb", "print('good')")
-    project.notebook("sub dir/broken.ipynb", "print('\\x1b[31mred\\x1b[0m \\x00')", "raise ValueError('\\x1b[1m<&>\\x07 \\ud800')")
+    project.notebook(
+        "sub dir/broken.ipynb",
+        "print('\\x1b[31mred\\x1b[0m \\x00')",
+        "raise ValueError('\\x1b[1m<&>\\x07 \\ud800')",
+    )
     project.notebook("flaky.ipynb", FLAKY)
     project.notebook("same.ipynb", "import asyncio\nawait asyncio.sleep(0)")
     project.notebook("b/same.ipynb", "import random, numpy\nprint(random.random())")
@@ -116,7 +120,22 @@ def test_randomly_leaves_a_notebook_behind_those_it_needs(project: Project):
         assert order.index("data.ipynb::data") < order.index("model.ipynb::model")
 
 
-def test_xfail_set_by_a_hook_is_pytests_word_and_the_record_keeps_ours(project: Project, tmp_path: Path):
+def test_warnings_as_errors_hit_nothing_of_ours(project: Project):
+    project.notebook("good.ipynb", "pass")
+    project.write("test_python.py", "def test_python(): pass\n")
+    project.commit()
+
+    serial = project.pytest("-W", "error", "--junitxml=report.xml")
+    parallel = project.pytest("-W", "error", "-n", "1")
+
+    assert serial.outcomes == {"passed": 2}, serial.out + serial.err
+    assert parallel.outcomes == {"passed": 2}, parallel.out + parallel.err
+    assert not serial.err
+
+
+def test_xfail_set_by_a_hook_is_pytests_word_and_the_record_keeps_ours(
+    project: Project, tmp_path: Path
+):
     project.write(
         "conftest.py",
         "import pytest\n\ndef pytest_collection_modifyitems(items):\n"
@@ -150,6 +169,9 @@ def test_a_session_fixture_that_fails_and_a_failing_hook_are_errors_with_a_recor
 
     assert ran.code == 1
     assert ran.outcomes == {"passed": 1, "error": 2}
-    for name, words in (("a/setup.ipynb", "no database here"), ("b/teardown.ipynb", "cannot close")):
+    for name, words in (
+        ("a/setup.ipynb", "no database here"),
+        ("b/teardown.ipynb", "cannot close"),
+    ):
         assert ran.record(name).outcome == "error"
         assert words in ran.record(name).message

@@ -50,9 +50,7 @@ def test_without_a_table_no_notebook_is_collected_and_nothing_of_ours_is_importe
     spy.mkdir()
     (spy / "module_spy.py").write_text(SPY)
 
-    ran = project.pytest(
-        "-p", "module_spy", PYTHONPATH=str(spy), SPY_FILE=str(spy / "modules")
-    )
+    ran = project.pytest("-p", "module_spy", PYTHONPATH=str(spy), SPY_FILE=str(spy / "modules"))
 
     assert ran.code == 0
     assert ran.outcomes == {"passed": 1}

@@ -263,8 +263,13 @@ def test_a_large_file_is_linked_and_an_error_if_the_notebook_changed_it(project:
         "a_reads.ipynb",
         "import os\nprint(os.path.islink('data/full.bin'), os.path.getsize('data/full.bin'))",
     )
-    project.notebook("b_replaces.ipynb", "import os\nos.remove('data/full.bin')\nopen('data/full.bin', 'w').write('own')")
-    project.notebook("c_changes.ipynb", "with open('data/full.bin', 'r+b') as f: f.write(b'changed')")
+    project.notebook(
+        "b_replaces.ipynb",
+        "import os\nos.remove('data/full.bin')\nopen('data/full.bin', 'w').write('own')",
+    )
+    project.notebook(
+        "c_changes.ipynb", "with open('data/full.bin', 'r+b') as f: f.write(b'changed')"
+    )
     project.commit()
     large = project.write("data/full.bin", b"")
     with large.open("r+b") as file:
@@ -284,7 +289,9 @@ def test_a_large_file_is_linked_and_an_error_if_the_notebook_changed_it(project:
     assert "pytest_nbci/" not in ran.out
 
 
-def test_a_linked_file_inside_the_checkout_does_not_survive_into_the_next_notebook(project: Project):
+def test_a_linked_file_inside_the_checkout_does_not_survive_into_the_next_notebook(
+    project: Project,
+):
     project.table('[tool.nbci.data.test]\nroot = "big"\n')
     project.write(".gitignore", "/big/\n")
     project.write("place/data.bin", "tracked")
@@ -304,7 +311,10 @@ def test_a_linked_file_inside_the_checkout_does_not_survive_into_the_next_notebo
 def test_needed_notebooks_get_the_data_of_the_one_that_needs_them(project: Project):
     project.table('[[tool.nbci.notebook]]\npath = "sub/use.ipynb"\nneeds = ["sub/make.ipynb"]\n')
     project.write("sub/conftest.py", OVERRIDES)
-    project.notebook("sub/make.ipynb", "text = open('../data/train.csv').read(); open('made.txt', 'w').write(text)")
+    project.notebook(
+        "sub/make.ipynb",
+        "text = open('../data/train.csv').read(); open('made.txt', 'w').write(text)",
+    )
     project.notebook("sub/use.ipynb", "print(open('made.txt').read())")
     project.commit()
 

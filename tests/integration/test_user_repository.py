@@ -210,7 +210,13 @@ def seen(shared_project: Project) -> dict[str, Any]:
     before, status = project.state(), project.git("status", "--porcelain")
     before = project.state()
     ran = project.pytest(*NO_CACHE, **QUIET)
-    return {"project": project, "ran": ran, "before": before, "after": project.state(), "status": status}
+    return {
+        "project": project,
+        "ran": ran,
+        "before": before,
+        "after": project.state(),
+        "status": status,
+    }
 
 
 def test_the_notebook_sees_tracked_files_as_they_are_in_the_working_tree(seen: dict[str, Any]):
@@ -233,7 +239,14 @@ def test_the_notebook_sees_tracked_files_as_they_are_in_the_working_tree(seen: d
 
 @pytest.mark.parametrize(
     "name",
-    ["deleted.txt", "uncached.txt", "moved.txt", "untracked.txt", "password.secret", "cache/big.txt"],
+    [
+        "deleted.txt",
+        "uncached.txt",
+        "moved.txt",
+        "untracked.txt",
+        "password.secret",
+        "cache/big.txt",
+    ],
 )
 def test_what_git_does_not_know_or_ignores_is_not_there(seen: dict[str, Any], name: str):
     assert name not in listed(seen["ran"], "sub/look.ipynb")
@@ -319,7 +332,9 @@ def test_what_a_pth_file_installs_comes_from_the_checkout(
     site = tmp_path / "site"
     site.mkdir()
     src = project.root / "src"
-    (site / "sitecustomize.py").write_text("import os, site; site.addsitedir(os.path.dirname(__file__))\n")
+    (site / "sitecustomize.py").write_text(
+        "import os, site; site.addsitedir(os.path.dirname(__file__))\n"
+    )
     line = f"{src}" if kind == "path" else "import __editable___mine_finder as f; f.install()"
     (site / "__editable__.mine.pth").write_text(f"{line}\n")
     (site / "__editable___mine_finder.py").write_text(FINDER.format(mine=str(src / "mine")))
@@ -357,7 +372,11 @@ def test_a_git_hooks_environment_leads_nobody_into_the_users_repository(project:
     before = project.state()
 
     ran = project.pytest(
-        *NO_CACHE, GIT_DIR=str(git), GIT_WORK_TREE=str(project.root), GIT_INDEX_FILE=str(git / "index"), **QUIET
+        *NO_CACHE,
+        GIT_DIR=str(git),
+        GIT_WORK_TREE=str(project.root),
+        GIT_INDEX_FILE=str(git / "index"),
+        **QUIET,
     )
 
     assert ran.outcomes == {"passed": 1}, ran.out
@@ -368,7 +387,9 @@ def test_a_git_hooks_environment_leads_nobody_into_the_users_repository(project:
     assert commit.message == "Mine\n"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away; run as root, as CI does")
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can give files away; run as root, as CI does"
+)
 def test_a_repository_of_another_owner_is_run(project: Project):
     """In containers the checkout often belongs to somebody else, which git refuses by default."""
     project.notebook("git.ipynb", "import subprocess; subprocess.run(['git', 'log'], check=True)")
@@ -394,7 +415,9 @@ def test_a_filter_of_the_clone_is_applied_and_a_shallow_clone_is_enough(project:
     origin.commit("one")
     origin.commit("two")
     clone = Project(project.root.parent / "clone")
-    project.git("clone", "-q", "--depth=1", "--no-checkout", f"file://{origin.root}", str(clone.root))
+    project.git(
+        "clone", "-q", "--depth=1", "--no-checkout", f"file://{origin.root}", str(clone.root)
+    )
     for name, command in (("clean", "tr a-z A-Z"), ("smudge", "tr A-Z a-z"), ("required", "true")):
         clone.git("config", f"filter.up.{name}", command)
     clone.git("checkout", "-q", "main")

@@ -124,7 +124,10 @@ def test_other_ways_of_distributing_work_too(both: Both, how: str):
     times = 2 if how == "each" else 1
     assert ran.outcomes == {"passed": 2 * times, "failed": times}
     assert ran.session.complete
-    assert [result.notebook for result in ran.session.results] == ["raw/data.ipynb", "sub/broken.ipynb"]
+    assert [result.notebook for result in ran.session.results] == [
+        "raw/data.ipynb",
+        "sub/broken.ipynb",
+    ]
     assert ran.record("raw/data.ipynb").outcome == "passed"
 
 
@@ -169,7 +172,9 @@ def test_a_crashed_worker_does_not_lose_finished_results(project: Project):
     project.notebook("a_first.ipynb", "print(1)")
     project.notebook("b_second.ipynb", "1 / 0")
     project.notebook("c_third.ipynb", "print(3)")
-    project.write("test_z.py", "import os\n\ndef test_crash(): os._exit(3)\n\ndef test_fine(): pass\n")
+    project.write(
+        "test_z.py", "import os\n\ndef test_crash(): os._exit(3)\n\ndef test_fine(): pass\n"
+    )
     project.commit()
 
     ran = project.pytest("-n", "2")

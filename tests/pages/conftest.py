@@ -1,0 +1,153 @@
+"""A real Chromium, and a server that writes down whoever calls it."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers import missing
+
+CURE = "apt-get install --no-install-recommends chromium chromium-driver; pip install selenium"
+
+
+class Browser:
+    """Chromium with what the tests ask of it."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    def open(self, page: Path | str, settle_s: float = 0.3) -> float:
+        """Open a file or an address; returns the seconds until it was loaded."""
+        address = page.as_uri() if isinstance(page, Path) else page
+        self.driver.get("about:blank")
+        self.driver.get_log("browser")
+        start = time.monotonic()
+        self.driver.get(address)
+        took = time.monotonic() - start
+        time.sleep(settle_s)
+        return took
+
+    def run(self, script: str, *arguments: object) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def complaints(self) -> list[str]:
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+    def wait(self, condition: str, seconds: float = 20) -> Any:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            found = self.run(f"return {condition}")
+            if found:
+                return found
+            time.sleep(0.05)
+        pytest.fail(f"never true in the page: {condition}; the console says {self.complaints()}")
+
+    def in_frame(self, index: int, script: str) -> Any:
+        frame = self.driver.find_elements("css selector", "iframe")[index]
+        self.driver.switch_to.frame(frame)
+        try:
+            return self.run(script)
+        finally:
+            self.driver.switch_to.default_content()
+
+    def resize(self, width: int, height: int, *, dark: bool = False) -> None:
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One Chromium for all tests; it keeps prefetching on, which automation switches off."""
+    try:
+        from selenium import webdriver
+        from selenium.webdriver.chrome.service import Service
+    except ImportError:
+        missing("selenium", CURE)
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if program is None or driver is None:
+        missing("Chromium", CURE)
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.add_argument("--window-size=1440,1000")
+    options.add_experimental_option(
+        "excludeSwitches", ["disable-background-networking", "enable-automation"]
+    )
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=Service(driver))
+    try:
+        yield Browser(browser)
+    finally:
+        browser.quit()
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Browser:
+    chromium.resize(1440, 1000)
+    return chromium
+
+
+@dataclass
+class Listener:
+    """A server on 127.0.0.1: ``calls`` are all connections, with the path where one was asked."""
+
+    port: int
+    calls: list[str] = field(default_factory=list)
+    pages: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def leaks(self) -> list[str]:
+        own = {f"GET {path}" for path in self.pages}
+        return [call for call in self.calls if call not in own]
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    found: Listener
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found.calls.append(f"{self.command} {self.path}")
+            body = found.pages.get(self.path, "").encode()
+            self.send_response(200 if body else 404)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_HEAD = do_OPTIONS = do_GET
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A browser that hangs up is no error of the test."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        found = Listener(server.server_address[1])
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield found
+        finally:
+            server.shutdown()
+            thread.join()
