@@ -1,4 +1,4 @@
-"""Collecting 1,000 small notebooks, as a ratio to an empty pytest run; and the plugin's own load."""
+"""Collecting 1,000 small notebooks, as a ratio to an empty pytest run; the plugin switched off."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from pytest_nbci import notebook, settings
 from pytest_nbci.errors import NotebookError
 from pytest_nbci.execution.run import Run, SetupProblem
 from pytest_nbci.execution.verdict import Verdict
-from pytest_nbci.reports import NotebookFailure, reproduce_line, terminal_repr
+from pytest_nbci.reports import NotebookFailure, terminal_repr
 from pytest_nbci.repository import printable
 from pytest_nbci.session import Context, Worker
 
@@ -58,6 +58,15 @@ class NotebookItem(pytest.Function):
         """The notebook relative to the project root, as records call it."""
         return printable(self.notebook_path)
 
+    @property
+    def page_place(self) -> str:
+        """Path or URL of the page of this session's run."""
+        context = self.config.stash[COLLECTION].context
+        key = f"{context.prefix}/{self.notebook_name}.html"
+        if context.publishes and context.destination.store_url is not None:
+            return f"{context.destination.store_url.rstrip('/')}/{key}"
+        return settings.describe(context.store.path(key))
+
     def begin(self) -> None:
         """Begin an attempt; refuse what pytest would refuse less clearly.
 
@@ -94,7 +103,7 @@ class NotebookItem(pytest.Function):
         if isinstance(excinfo.value, NotebookFailure | SetupProblem):
             run = self.attempt.run
             content = run.content if run else None
-            return terminal_repr(self.path, excinfo.value.verdict, content, reproduce_line(self))
+            return terminal_repr(self, excinfo.value.verdict, content)
         return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from _pytest._code.code import (
@@ -44,9 +43,9 @@ def reproduce_line(item: NotebookItem) -> str:
 
 
 def terminal_repr(
-    path: Path, verdict: Verdict, content: Mapping[str, Any] | None, reproduce: str
+    item: NotebookItem, verdict: Verdict, content: Mapping[str, Any] | None
 ) -> ReprExceptionInfo:
-    """A short section: the sentence, the cell with the failing line marked, error, cure."""
+    """A short section: the sentence, the cell with the failing line marked, error, cure, page."""
     lines = [verdict.message, ""]
     if verdict.failed_cell is not None and content is not None:
         lines += [*_source(verdict, content), ""]
@@ -60,9 +59,11 @@ def terminal_repr(
         lines += [f"  {plain_text(line)}" for line in verdict.stderr_tail.splitlines()[-8:]]
     if verdict.cure:
         lines.append(f"cure: {verdict.cure}")
-    lines.append(f"reproduce: {reproduce}")
+    if content is not None:
+        lines.append(f"page: {item.page_place}")
+    lines.append(f"reproduce: {reproduce_line(item)}")
     entry = ReprEntryNative([f"{line}\n" for line in lines])
-    crash = ReprFileLocation(str(path), 1, verdict.message)
+    crash = ReprFileLocation(str(item.path), 1, verdict.message)
     return ReprExceptionInfo(ReprTraceback([entry], None, "native"), crash)
 
 

@@ -49,7 +49,9 @@ def test_sources_in_lines_are_joined_and_stored_outputs_dropped(tmp_path: Path):
     assert (cell["source"], cell["outputs"]) == ("a\nb", [])
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"[]", b"1", b'{"nbformat": "4"}', b"{" * 200_000])
+@pytest.mark.parametrize(
+    "data", [b"\xff\xfe\x00", b"[]", b"1", b'{"nbformat": "4"}', b"{" * 200_000]
+)
 def test_damage_is_one_sentence(tmp_path: Path, data: bytes):
     path = tmp_path / "x.ipynb"
     path.write_bytes(data)
@@ -87,7 +89,9 @@ def test_any_source_is_looked_into(source: str, language: str):
     declared(source, language)
 
 
-@pytest.mark.parametrize("text", ['{"metadata": {"nbci": {"timeout": 3}}}', "", "{", '"nbci"', '["nbci"]'])
+@pytest.mark.parametrize(
+    "text", ['{"metadata": {"nbci": {"timeout": 3}}}', "", "{", '"nbci"', '["nbci"]']
+)
 def test_own_settings_are_read_where_they_can_be(tmp_path: Path, text: str):
     path = tmp_path / "x.ipynb"
     path.write_text(text)

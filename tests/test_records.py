@@ -45,7 +45,9 @@ def test_a_record_survives_its_json():
 
 def test_a_session_survives_its_json():
     session = Session(
-        "20260101T000000Z-00000000-abcdef", "p", plan=(Planned("a.ipynb", due=True),),
+        "20260101T000000Z-00000000-abcdef",
+        "p",
+        plan=(Planned("a.ipynb", due=True),),
         results=(Summary("a.ipynb", "passed", None, "", 1.0),),
     )
     assert Session.from_json(session.to_json()) == session

@@ -18,7 +18,7 @@ from typing import Any
 
 from pytest_nbci.errors import CheckoutError, NbciError
 from pytest_nbci.execution.scratch import remove_tree
-from pytest_nbci.repository import GITLINK, Repository, find_repository, run_git
+from pytest_nbci.repository import GITLINK, SYMLINK, Repository, find_repository, run_git
 
 # Settings of the user's clone that change how files look when they are checked out.
 _KEPT_CONFIG = (
@@ -177,6 +177,7 @@ class _Part:
         self._private = git_folder / "private"
         self._pristine = git_folder / "pristine"
         self._signature: frozenset[tuple[str, int, int, int]] = frozenset()
+        self._links: dict[Path, Path] = {}
 
     @classmethod
     def make(cls, snapshot: Snapshot, target: Path, git_folder: Path) -> _Part:
@@ -204,6 +205,8 @@ class _Part:
         _configure(snapshot, part._private)
         part._target.mkdir(parents=True, exist_ok=True)
         part._restore_files()
+        part._links = part._links_into(snapshot.top)
+        part._turn_links()
         shutil.copytree(part._private, part._pristine, symlinks=True)
         part._restore_visible()
         return part
@@ -212,6 +215,7 @@ class _Part:
         if self._signature != _signature(self._visible):
             self._restore_visible()
         self._restore_files()
+        self._turn_links()
 
     def _restore_files(self) -> None:
         place = [
@@ -223,6 +227,28 @@ class _Part:
         self._target.mkdir(parents=True, exist_ok=True)
         run_git(self._target, [*place, "read-tree", "--reset", "-u", self._tree])
         run_git(self._target, [*place, "clean", "-ffdxq"])
+
+    def _links_into(self, top: Path) -> dict[Path, Path]:
+        """Tracked absolute links to files below ``top``, and where these lie in the checkout."""
+        found = {}
+        for line in run_git(
+            self._target, [f"--git-dir={self._private}", "ls-files", "-z", "--stage"]
+        ).split(b"\0"):
+            head, _, name = line.partition(b"\t")
+            link = self._target / os.fsdecode(name)
+            if not head.startswith(SYMLINK.encode()) or not link.is_symlink():
+                continue
+            aim = Path(os.path.normpath(link.readlink()))
+            for base in (top, top.resolve()):
+                if aim.is_relative_to(base):
+                    found[link] = self._target / aim.relative_to(base)
+        return found
+
+    def _turn_links(self) -> None:
+        """Make them lead into the checkout: a notebook would write to the user's files."""
+        for link, aim in self._links.items():
+            link.unlink()
+            link.symlink_to(aim)
 
     def _restore_visible(self) -> None:
         if self._visible.is_symlink() or self._visible.is_file():

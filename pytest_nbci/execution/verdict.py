@@ -275,18 +275,19 @@ def _traceback(case: _Case) -> list[str]:
 
 def _frames(traceback: Sequence[str], case: _Case) -> tuple[Frame, ...]:
     """Frames in cells and in files of the checkout, outermost first."""
-    counts = {
-        cell.execution_count: cell.number for cell in case.cells if cell.execution_count is not None
-    }
+    counts = {cell.execution_count: cell for cell in case.cells if cell.execution_count is not None}
+    sources = {cell["id"]: cell["source"].splitlines() for cell in case.execution.content.cells}
     frames: list[Frame] = []
     is_own = False
     for line in "\n".join(traceback).splitlines():
         text = line.strip()
         cell_place, file_place = _CELL_PLACE.match(text), _FILE_PLACE.match(text)
         if cell_place:
-            number = counts.get(int(cell_place[1]))
-            called = "the parameters cell" if number is None else str(number)
-            frames.append(Frame(f"cell {called}", int(cell_place[2]), cell_place[3] or "", ""))
+            cell, number = counts.get(int(cell_place[1])), int(cell_place[2])
+            lines = sources[cell.id] if cell else []
+            source = lines[number - 1].strip() if 0 < number <= len(lines) else ""
+            called = cell.number if cell and cell.number else "of the parameters"
+            frames.append(Frame(f"cell {called}", number, cell_place[3] or "", source))
             is_own = True
         elif file_place:
             file = _own_file(file_place[1], case.ran_in.checkout)

@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from pytest_nbci.pages import latex, sanitise
 from pytest_nbci.pages.highlight import code_lines
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _ATTACHMENT = re.compile(r'(\ssrc=["\']?)attachment:([^"\'>\s]+)')
 _IMAGE_TYPE = re.compile(r"image/[\w.+-]+")
+_BASE64 = re.compile(r"[\w+/=-]*", re.ASCII)
 _LONGEST = 1_000_000
 _MATH = ("math_inline", "math_inline_double", "math_block", "math_block_label", "amsmath")
 
@@ -60,9 +61,9 @@ def _attached(match: re.Match[str], attachments: Mapping[str, Any]) -> str:
     bundle = attachments.get(name)
     if isinstance(bundle, dict):
         for kind, data in bundle.items():
-            if _IMAGE_TYPE.fullmatch(kind):
-                content = "".join(text_of(data).split())
-                return f"{match[1]}data:{kind};base64,{escape(content)}"
+            content = "".join(text_of(data).split())
+            if _IMAGE_TYPE.fullmatch(kind) and _BASE64.fullmatch(content):
+                return f"{match[1]}data:{kind};base64,{content}"
     return match[0]
 
 

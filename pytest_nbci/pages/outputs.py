@@ -22,7 +22,7 @@ _TAG = re.compile(r"<[^>]*>")
 _STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
 _WIDEST = 20_000  # pixels
 _BARE_NAME = re.compile(r"<IPython\.core\.display\.\w+ object>")
-_BASE64 = re.compile(r"[\w+/=-]*")
+_BASE64 = re.compile(r"[\w+/=-]*", re.ASCII)
 _RASTER = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/avif")
 _DELIMITED = re.compile(r"^\s*(\$\$|\$|\\\[|\\\()(.*?)(\$\$|\$|\\\]|\\\))\s*$", re.DOTALL)
 _DOCUMENT = Markup(

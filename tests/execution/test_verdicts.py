@@ -39,13 +39,18 @@ CASES: dict[str, Case] = {
     ),
     "syntax_error": Case(("x = (",), "failed", "cell_error", 1, "SyntaxError"),
     "empty_message": Case(("raise ValueError",), "failed", "cell_error", 1, "ValueError."),
-    "assertion": Case(("assert 1 == 2, 'one is not two'",), "failed", "cell_error", 1, "one is not"),
+    "assertion": Case(
+        ("assert 1 == 2, 'one is not two'",), "failed", "cell_error", 1, "one is not"
+    ),
     "keyboard_interrupt": Case(("raise KeyboardInterrupt", "1"), "failed", "cell_error", 1),
     "magic_fails": Case(("%run nothing.py",), "failed", "cell_error", 1, "nothing.py"),
     "cell_magic_fails": Case(("%%bash\nexit 3",), "failed", "cell_error", 1, "CalledProcessError"),
     "error_while_shown": Case(
         ("class A:\n    def __repr__(self):\n        raise RuntimeError('not shown')", "A()", "1"),
-        "failed", "cell_error", 2, "not shown",
+        "failed",
+        "cell_error",
+        2,
+        "not shown",
     ),
     "error_in_thread_only": Case(
         ("import threading\nt = threading.Thread(target=lambda: 1 / 0)\nt.start(); t.join()", "1"),
@@ -81,36 +86,56 @@ CASES: dict[str, Case] = {
     "missing_data": Case(("open('no/data.csv')",), "failed", "missing_data", 1, "no/data.csv"),
     "laptop_path": Case(("open('/home/ada/x.csv')",), "failed", "missing_data", 1, "one machine"),
     "missing_program": Case(
-        ("import subprocess\nsubprocess.run(['no-such-program'])",), "failed", "cell_error", 1,
+        ("import subprocess\nsubprocess.run(['no-such-program'])",),
+        "failed",
+        "cell_error",
+        1,
         "not installed",
     ),
-    "changed_library": Case(("import json\nimport pytest\npytest.nix()",), "failed", "changed_library", 1),
+    "changed_library": Case(
+        ("import json\nimport pytest\npytest.nix()",), "failed", "changed_library", 1
+    ),
     "own_class": Case(("class A: pass", "A().nix"), "failed", "cell_error", 2),
     "service": Case(
-        ("import urllib.request\nurllib.request.urlopen('http://127.0.0.1:1')",), "failed",
-        "service_unavailable", 1,
+        ("import urllib.request\nurllib.request.urlopen('http://127.0.0.1:1')",),
+        "failed",
+        "service_unavailable",
+        1,
     ),
     "unknown_kernel_name": Case(("1",), "passed", kernel="my-laptop-env"),
     "no_kernelspec": Case(("1",), "passed", kernel=None),
     "no_such_language": Case(("1",), "error", "kernel_start", None, "fortran", {}, "f", "fortran"),
     "no_such_wanted_kernel": Case(("1",), "error", "kernel_start", None, "nix", {"kernel": "nix"}),
     "unknown_parameter": Case(
-        (Cell("alpha = 1", ("parameters",)),), "error", "unknown_parameter", None, "alpha",
+        (Cell("alpha = 1", ("parameters",)),),
+        "error",
+        "unknown_parameter",
+        None,
+        "alpha",
         {"parameters": {"alhpa": 2}},
     ),
     "parameter": Case(
-        (Cell("alpha = 1", ("parameters",)), "assert alpha == 2"), "passed",
+        (Cell("alpha = 1", ("parameters",)), "assert alpha == 2"),
+        "passed",
         nbci={"parameters": {"alpha": 2}},
     ),
     "fails_after_parameters": Case(
-        (Cell("alpha = 1", ("parameters",)), "1", "1 / 0"), "failed", "cell_error", 3, "cell 3",
+        (Cell("alpha = 1", ("parameters",)), "1", "1 / 0"),
+        "failed",
+        "cell_error",
+        3,
+        "cell 3",
         {"parameters": {"alpha": 2}},
     ),
     "wrong_setting": Case(("1",), "failed", "bad_notebook", None, "timeout", {"tiemout": 2}),
     "skipped": Case(("1 / 0",), "skipped", nbci={"skip": "needs a GPU"}),
     "starts_daemon": Case(
-        ("import subprocess, sys\np = subprocess.Popen([sys.executable, '-c', "
-         "'import os, time; os.setsid() if not os.fork() else os._exit(0); time.sleep(600)'])",),
+        (
+            (
+                "import subprocess, sys\np = subprocess.Popen([sys.executable, '-c', "
+                "'import os, time; os.setsid() if not os.fork() else os._exit(0); time.sleep(600)'])"
+            ),
+        ),
         "passed",
     ),
 }

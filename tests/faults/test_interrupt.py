@@ -50,7 +50,8 @@ def running(project: Project) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     scratch = Path(tempfile.mkdtemp())  # short: a longer one would not be used
     project.notebook("a.ipynb", "1")
     project.notebook(
-        "b.ipynb", "import subprocess, sys\nsubprocess.Popen(['sleep', '300'], start_new_session=True)",
+        "b.ipynb",
+        "import subprocess, sys\nsubprocess.Popen(['sleep', '300'], start_new_session=True)",
         "open('/dev/shm/nothing', 'a').close()\nimport time\ntime.sleep(300)",
     )
     project.notebook("c.ipynb", "1")
@@ -62,7 +63,9 @@ def running(project: Project) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    assert wait_until(lambda: len(kernels(scratch)) >= 2 and list(project.root.glob("**/a.ipynb.json")))
+    assert wait_until(
+        lambda: len(kernels(scratch)) >= 2 and list(project.root.glob("**/a.ipynb.json"))
+    )
     time.sleep(0.5)
     yield process, scratch
     process.kill()

@@ -38,7 +38,7 @@ def the_sentence(ran: Ran) -> str:
 
 
 TABLES: dict[str, tuple[str, Sequence[str]]] = {
-    "unknown key": ("timout = 5", ["'timout'", "[tool.nbci] in", "Did you mean 'timeout'?"]),
+    "unknown key": ("timeoutt = 5", ["'timeoutt'", "[tool.nbci] in", "Did you mean 'timeout'?"]),
     "far key": ("zzz = 5", ["'zzz'", "Known:", "timeout"]),
     "wrong type": ('timeout = "long"', ["timeout = 'long'", "a number of seconds above 0"]),
     "not positive": ("timeout = 0", ["timeout = 0", "a number of seconds above 0"]),
@@ -187,7 +187,7 @@ def test_an_unmerged_index_is_refused(one_notebook: Project):
 
 def test_a_wrong_key_in_one_notebook_fails_that_notebook_only(project: Project):
     project.notebook("good.ipynb", "print(1)")
-    project.notebook("key.ipynb", "print(1)", metadata={"nbci": {"timout": 3}})
+    project.notebook("key.ipynb", "print(1)", metadata={"nbci": {"timeoutt": 3}})
     project.notebook("kind.ipynb", "print(1)", metadata={"nbci": {"timeout": "3"}})
     project.notebook("shape.ipynb", "print(1)", metadata={"nbci": [1]})
     project.commit()
@@ -198,7 +198,7 @@ def test_a_wrong_key_in_one_notebook_fails_that_notebook_only(project: Project):
     assert ran.outcomes == {"passed": 1, "failed": 3}
     record = ran.record("key.ipynb")
     assert (record.outcome, record.cause) == ("failed", "bad_notebook")
-    assert "'timout' in the metadata of key.ipynb" in record.message
+    assert "'timeoutt' in the metadata of key.ipynb" in record.message
     assert record.cure == "Did you mean 'timeout'?"
     assert "timeout = '3' in the metadata of kind.ipynb" in ran.record("kind.ipynb").message
     assert "nbci in the metadata of shape.ipynb is [1]" in ran.record("shape.ipynb").message

@@ -365,6 +365,26 @@ print(git('rev-parse', '--show-toplevel').strip() == os.getcwd())
 """
 
 
+def test_an_absolute_link_into_the_users_tree_leads_into_the_checkout(project: Project):
+    project.write("real/data.txt", "old")
+    project.write(".gitignore", "/secret/\n")
+    project.write("secret/key.txt", "key")
+    (project.root / "data").symlink_to(project.root / "real")
+    (project.root / "file.txt").symlink_to(project.root / "real/data.txt")
+    (project.root / "hidden").symlink_to(project.root / "secret")
+    write = "import os\nprint(open('file.txt').read(), os.path.exists('hidden/key.txt'))\nopen('data/data.txt', 'w').write('CHANGED')"
+    project.notebook("a.ipynb", write)
+    project.notebook("b.ipynb", write)
+    project.commit()
+    before = project.state()
+
+    ran = project.pytest(*NO_CACHE, **QUIET)
+
+    assert ran.outcomes == {"passed": 2}, ran.out
+    assert ran.text_of("a.ipynb") == ran.text_of("b.ipynb") == "old False\n"
+    assert project.state() == before
+
+
 def test_a_git_hooks_environment_leads_nobody_into_the_users_repository(project: Project):
     project.notebook("git.ipynb", GIT_INSIDE)
     project.commit("Mine")

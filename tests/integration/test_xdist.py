@@ -52,7 +52,7 @@ def both(shared_project: Project) -> Both:
     project.notebook("model.ipynb", "print(open('raw/made.txt').read())")
     project.notebook("sub/broken.ipynb", "x = 1", "1 / 0", "pass")
     project.notebook("later.ipynb", "1 / 0")
-    project.notebook("key.ipynb", "pass", metadata={"nbci": {"timout": 1}})
+    project.notebook("key.ipynb", "pass", metadata={"nbci": {"timeoutt": 1}})
     project.notebook("exit.ipynb", "import sys; sys.exit(0)", "pass")
     project.write("not json.ipynb", "{")
     project.write("test_python.py", "def test_good(): pass\n\ndef test_bad(): assert False\n")
