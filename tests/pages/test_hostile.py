@@ -100,7 +100,11 @@ parent.postMessage({{nbci: 'height', height: 1e12}}, '*');
 parent.postMessage({{nbci: 'ready'}}, '*');
 parent.postMessage(null, '*');
 const seen = document.createElement('p'); seen.id = 'it-ran'; seen.textContent = 'it ran'; document.body.append(seen);
-setTimeout(() => leave(() => {{ location = '{url}/run-location'; return 0; }}), 300);
+setTimeout(() => {{
+  leave(() => {{ location = '{url}/run-location'; return 0; }});
+  leave(() => {{ const m = document.createElement('meta'); m.httpEquiv = 'refresh'; m.content = '0;url={url}/run-meta';
+    document.head.append(m); return 0; }});
+}}, 2500);
 """
 
 
