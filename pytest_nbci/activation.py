@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_nbci import fixtures, results, session, settings
-from pytest_nbci.collection import COLLECTION, NotebookCollection, Scope
+from pytest_nbci.collection import COLLECTION, NotebookCollection, NotebookItem, Scope
 from pytest_nbci.configuration import configure
 from pytest_nbci.controller import Controller
 from pytest_nbci.execution.checkout import Snapshot
@@ -57,6 +57,19 @@ def activate_worker(config: pytest.Config, worker_input: dict[str, Any]) -> None
     folder = Path(os.fsdecode(plain["scratch"])) / str(worker_input["workerid"])
     collection.worker = Worker(context, Snapshot.from_plain(plain["snapshot"]), folder)
     _register(config, collection)
+    config.pluginmanager.register(_Announcer(collection.worker), "nbci-announcer")
+
+
+class _Announcer:
+    """In an xdist worker: what was collected, before xdist says that it was."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        found = [item.notebook_path for item in session.items if isinstance(item, NotebookItem)]
+        self._worker.announce(found)
 
 
 def _register(config: pytest.Config, collection: NotebookCollection) -> None:

@@ -14,7 +14,7 @@ from pytest_nbci.errors import DeliveryError, NbciError
 from pytest_nbci.live import Live
 from pytest_nbci.repository import printable
 from pytest_nbci.results import summary_in
-from pytest_nbci.session import INDEX, Session, Worker
+from pytest_nbci.session import INDEX, Session, Worker, read_selected
 from pytest_nbci.settings import describe
 
 _NAMED_AT_MOST = 3
@@ -55,15 +55,9 @@ class Controller:
         }
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+    def pytest_xdist_node_collection_finished(self, node: Any) -> None:
         """The first worker's collection is everybody's."""
-        selected = {nodeid.split("::")[0] for nodeid in ids if ".ipynb::" in nodeid}
-        root = self._session.context.repository.root
-        names = {
-            printable(os.path.relpath(root / path, self._config.rootpath)): path
-            for path in self._session.context.notebooks
-        }
-        self._plan([path for name, path in names.items() if name in selected])
+        self._plan(read_selected(self._session.scratch / node.gateway.id))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What a serial run will run is known."""

@@ -28,7 +28,7 @@ class JUnit:
     def pytest_sessionstart(self) -> None:
         """Write the family that has ``file``, unless the user chose one."""
         xml = self._config.stash.get(xml_key, None)
-        if xml is not None and "junit_family" not in self._config.inicfg:
+        if xml is not None and not _is_set(self._config, "junit_family"):
             xml.family = "xunit1"
 
     @pytest.hookimpl(tryfirst=True)
@@ -40,6 +40,11 @@ class JUnit:
             element = ET.Element("system-out")
             element.text = bin_xml_escape(text)
             xml.node_reporter(report).append(element)
+
+
+def _is_set(config: pytest.Config, name: str) -> bool:
+    """Whether the user's configuration names the option; pytest has no public question for it."""
+    return name in getattr(config, "_inicfg", {})
 
 
 def output_tail(content: Mapping[str, Any] | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from pytest_nbci.collection import NotebookItem
 
 _SOURCE_LINES = 12
+# https://docs.pytest.org/en/stable/reference/reference.html (expressions of -k)
+_KEYWORD = re.compile(r"[\w:+.\-\[\]]+")
+_OPERATORS = ("and", "or", "not")
 
 
 class NotebookFailure(Exception):  # noqa: N818 - it is reported, not handled
@@ -38,7 +42,11 @@ def reproduce_line(item: NotebookItem) -> str:
     except ValueError:
         path = str(item.path)
     if "[" in path or "::" in path:
-        return f"pytest {flag}-k {shlex.quote(item.name)}"
+        # pytest reads both in an argument as its own; -k matches the file's name by its words.
+        words = [word for word in _KEYWORD.findall(item.path.name) if word not in _OPERATORS]
+        return f"pytest {flag}-k {shlex.quote(' and '.join(words))}"
+    if path.startswith("-"):
+        path = f"./{path}"
     return f"pytest {flag}{shlex.quote(path)}"
 
 

@@ -31,6 +31,7 @@ from pytest_nbci.store import FolderStore
 
 STATE_FOLDER = ".nbci"
 INDEX = "index.html"
+_SELECTED = "selected"
 
 _LOCK_FILES = (
     "*.lock",
@@ -221,6 +222,12 @@ class Worker:
         self.snapshot = snapshot
         self._folder = folder
 
+    def announce(self, selected: Sequence[str]) -> None:
+        """Tell the controller what was collected: node ids alone do not name files safely."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        data = b"\0".join(os.fsencode(path) for path in selected)
+        (self._folder / _SELECTED).write_bytes(data)
+
     @cached_property
     def bench(self) -> Bench:
         """Made when the first notebook runs."""
@@ -271,6 +278,12 @@ class Worker:
             return dataclasses.replace(record, warnings=(*record.warnings, said))
         self.context.store.put(key, page.encode("utf-8", "xmlcharrefreplace"))
         return record
+
+
+def read_selected(folder: Path) -> list[str]:
+    """What the worker with this folder announced."""
+    data = (folder / _SELECTED).read_bytes()
+    return [os.fsdecode(path) for path in data.split(b"\0") if path]
 
 
 def new_session_name(repository: Repository) -> tuple[str, str]:

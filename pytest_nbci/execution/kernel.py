@@ -184,7 +184,7 @@ class Kernel:
         with (self._folder / "stderr").open("wb") as stderr:
             await manager.start_kernel(
                 cwd=str(cwd),
-                env={**environment, MARK: self._mark},
+                env={**environment, MARK: self._mark, "PWD": str(cwd)},
                 stdin=None,
                 stdout=stderr,
                 stderr=stderr,

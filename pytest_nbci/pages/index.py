@@ -58,7 +58,8 @@ def render(session: Session, records: Sequence[Record]) -> str:
 def page_link(notebook: str) -> str:
     """The relative address of a notebook's page, from the index of its session."""
     address = quote(notebook.encode("utf-8", "surrogateescape")) + ".html"
-    return f"./{address}" if ":" in address.split("/")[0] else address
+    # A leading slash or two would make it absolute.
+    return f"./{address}" if address.startswith("/") else address
 
 
 def _rows(session: Session, records: Sequence[Record]) -> list[Row]:
