@@ -30,7 +30,7 @@ check: $(VENV)/.dev  ## lint, types, layers, spelling, packaging
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/codespell
-	$(BIN)/validate-pyproject -q pyproject.toml
+	$(BIN)/validate-pyproject pyproject.toml
 	$(BIN)/pytest -q -p no:cacheprovider tests/test_layers.py
 
 docs: $(VENV)/.dev  ## write the generated pages of docs/

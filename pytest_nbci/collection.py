@@ -36,12 +36,17 @@ class NotebookFile(pytest.Module):
 
 @dataclass
 class Attempt:
-    """What one attempt at an item came to so far; a rerun begins a new one."""
+    """What one attempt at an item came to so far; a rerun begins a new one.
+
+    ``stood_in`` says that the notebook's own MLflow runs are in the embedded database, since the
+    tracking server did not answer.
+    """
 
     number: int = 1
     run: Run | None = None
     verdict: Verdict | None = None
     skip_reason: str | None = None
+    stood_in: bool = False
     kept: Mapping[str, Path] = field(default_factory=dict)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_nbci import settings
-from pytest_nbci.delivery import Destination
+from pytest_nbci.delivery import Destination, embedded_uri
 from pytest_nbci.errors import UsageError
 from pytest_nbci.repository import Repository
 from pytest_nbci.settings import DataProfile, Table
@@ -35,9 +35,9 @@ class Configuration:
             state=state,
             store_url=self.store_url,
             store_origin=self.store_origin,
-            tracking_uri=self.tracking_uri or f"sqlite:///{state / 'mlflow.db'}"
-            if self.tracking_uri != _OFF
-            else None,
+            tracking_uri=None
+            if self.tracking_uri == _OFF
+            else self.tracking_uri or embedded_uri(state),
             experiment=self.experiment,
         )
 

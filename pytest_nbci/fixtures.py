@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from pytest_nbci import delivery, settings
 from pytest_nbci.collection import COLLECTION, DATA_FIXTURE, NotebookCollection, NotebookItem
-from pytest_nbci.errors import DataError, NbciError, NotebookError
+from pytest_nbci.errors import DataError, NotebookError
 from pytest_nbci.execution.run import Order, SetupProblem
 from pytest_nbci.execution.test_data import NotebookData, check_data
 from pytest_nbci.execution.verdict import Verdict
@@ -48,7 +47,7 @@ def nbci_run(
     except (DataError, NotebookError) as error:
         raise _data_problem(item, error) from error
     order = Order(item.notebook_path, item.settings, data)
-    run = bench.prepare(order, _environment(collection, item.notebook_name), chain)
+    run = bench.prepare(order, _environment(item), chain)
     item.attempt.run = run
     try:
         yield lambda: _conclude(item, run.execute())
@@ -100,18 +99,15 @@ def _chain(
     return tuple(found.values())
 
 
-def _environment(
-    collection: NotebookCollection, name: str
-) -> Callable[[Notebook], Mapping[str, str]]:
-    destination = collection.context.destination
+def _environment(item: NotebookItem) -> Callable[[Notebook], Mapping[str, str]]:
+    collection = item.config.stash[COLLECTION]
 
     def environment(read: Notebook) -> Mapping[str, str]:
-        """MLflow's variables; its database exists before kernels could race to create it."""
-        if any("mlflow" in cell["source"] for cell in read.content["cells"]):
-            # What is wrong there, the notebook's own logging and the delivery say.
-            with contextlib.suppress(NbciError):
-                delivery.prepare_tracking(destination)
-        return delivery.kernel_environment(destination, collection.context.session, name)
+        """Variables that make the notebook's own MLflow runs ours."""
+        destination = collection.worker.tracking_for(read)
+        item.attempt.stood_in = destination != collection.context.destination
+        session = collection.context.session
+        return delivery.kernel_environment(destination, session, item.notebook_name)
 
     return environment
 

@@ -142,6 +142,14 @@ class Repository:
         names = [os.fsdecode(name) for name in found.split(b"\0")[:-1]]
         return [name for name in names if ".ipynb_checkpoints/" not in name]
 
+    def mentions(self, text: str, pattern: str) -> bool:
+        """Whether a tracked file of a name like ``pattern`` holds ``text``."""
+        try:
+            run_git(self.top, ["grep", "-qIF", "-e", text, "--", pattern])
+        except NbciError:
+            return False
+        return True
+
     @cached_property
     def head(self) -> str | None:
         """The id of the commit that is checked out; None before the first commit."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_nbci.collection import COLLECTION, Attempt, NotebookItem
+from pytest_nbci.delivery import STOOD_IN, Destination
 from pytest_nbci.errors import DeliveryError
 from pytest_nbci.execution.run import SetupProblem
 from pytest_nbci.execution.verdict import Verdict, plain_text
@@ -109,13 +110,25 @@ def _record(item: NotebookItem, attempt: Attempt) -> Record:
         parameters=dict(run.parameters) if run else {},
         profile=context.profile.name,
         due="every notebook runs",
-        environment={**worker.environment, "kernel": run.kernel_name if run else None},
+        environment={
+            **worker.environment,
+            "kernel": run.kernel_name if run else None,
+            STOOD_IN: attempt.stood_in,
+        },
         peak_memory_bytes=run.peak_memory_bytes if run else None,
         source_sha256=read.source_sha256 if read else "",
         attempts=attempt.number,
         reproduce=reproduce_line(item),
-        warnings=run.warnings if run else (),
+        warnings=_warnings(attempt, context.destination),
     )
+
+
+def _warnings(attempt: Attempt, destination: Destination) -> tuple[str, ...]:
+    found = attempt.run.warnings if attempt.run else ()
+    if not attempt.stood_in:
+        return found
+    said = f"MLflow at {destination.tracking} did not answer: this notebook's own runs"
+    return (*found, f"{said} wait in .nbci and are delivered with the result")
 
 
 def _job() -> dict[str, Any]:

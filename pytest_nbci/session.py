@@ -6,6 +6,7 @@ values. Only the controller writes ``_session.json``; whoever ran a notebook wri
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -20,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_nbci import records
-from pytest_nbci.delivery.destination import Destination
+from pytest_nbci.delivery import Destination, prepare_tracking, stand_in
+from pytest_nbci.errors import NbciError
 from pytest_nbci.execution.checkout import Snapshot, make_snapshot
 from pytest_nbci.execution.run import Bench
 from pytest_nbci.execution.scratch import make_scratch, remove_scratch
+from pytest_nbci.notebook import Notebook
 from pytest_nbci.records import Commit, Planned, Record, Summary
 from pytest_nbci.repository import Repository, printable
 from pytest_nbci.settings import DataProfile, Table, matches, resolve_profile
@@ -32,6 +35,7 @@ from pytest_nbci.store import FolderStore
 STATE_FOLDER = ".nbci"
 INDEX = "index.html"
 _SELECTED = "selected"
+_MLFLOW = "mlflow"
 
 _LOCK_FILES = (
     "*.lock",
@@ -221,6 +225,7 @@ class Worker:
         self.context = context
         self.snapshot = snapshot
         self._folder = folder
+        self._tracking = context.destination
 
     def announce(self, selected: Sequence[str]) -> None:
         """Tell the controller what was collected: node ids alone do not name files safely."""
@@ -233,6 +238,29 @@ class Worker:
         """Made when the first notebook runs."""
         self._folder.mkdir(parents=True, exist_ok=True)
         return Bench(self.snapshot, self.context.repository.prefix, self._folder)
+
+    def tracking_for(self, read: Notebook) -> Destination:
+        """Where the notebook's own MLflow runs go, ready before its kernel starts.
+
+        The embedded database is made here, since kernels would race to make it; it also stands in
+        for a server that does not answer, for the rest of the session.
+        """
+        if self._tracking.tracking_uri is None or not self._may_log(read):
+            return self._tracking
+        self._tracking = stand_in(self._tracking)
+        # What is wrong there, the notebook's own logging and the delivery say.
+        with contextlib.suppress(NbciError):
+            prepare_tracking(self._tracking)
+        return self._tracking
+
+    def _may_log(self, read: Notebook) -> bool:
+        """Whether the notebook, or any module that it could import, names MLflow."""
+        named = any(_MLFLOW in cell["source"] for cell in read.content["cells"])
+        return named or self._modules_log
+
+    @cached_property
+    def _modules_log(self) -> bool:
+        return self.context.repository.mentions(_MLFLOW, "*.py")
 
     @cached_property
     def environment(self) -> dict[str, Any]:

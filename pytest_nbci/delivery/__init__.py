@@ -11,8 +11,10 @@ from pytest_nbci.delivery.destination import Destination, Report, embedded_uri, 
 from pytest_nbci.delivery.embedded import prepare_tracking
 from pytest_nbci.delivery.follower import Follower, follow, publish
 from pytest_nbci.delivery.kernel import kernel_environment
+from pytest_nbci.delivery.offline import STOOD_IN, stand_in
 
 __all__ = [
+    "STOOD_IN",
     "Destination",
     "Follower",
     "Report",
@@ -22,4 +24,5 @@ __all__ = [
     "prepare_tracking",
     "publish",
     "result_id",
+    "stand_in",
 ]

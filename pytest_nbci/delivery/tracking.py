@@ -16,6 +16,7 @@ from pytest_nbci.delivery.destination import EMBEDDED, artifact_root, without_pa
 from pytest_nbci.delivery.fields import RESULT, ROLE, ROLE_NOTEBOOK, fields_of
 from pytest_nbci.delivery.lane import AwayError
 from pytest_nbci.delivery.mlflow_errors import told
+from pytest_nbci.delivery.offline import STOOD_IN, carry_over
 from pytest_nbci.delivery.outbox import RECORD, TRACKED, stamp
 from pytest_nbci.records import SCHEMA, Record, dump_json
 from pytest_nbci.store import FolderStore
@@ -45,7 +46,7 @@ class Tracking:
         """Import MLflow; nothing is sent yet."""
         from mlflow import MlflowClient as Client  # 1.7 s, on use
 
-        self._destination = destination
+        self.destination = destination
         self.uri = str(destination.tracking_uri)
         self.client: MlflowClient = Client(tracking_uri=self.uri)
         self._lock = threading.Lock()
@@ -61,7 +62,7 @@ class Tracking:
         with self._lock, told(self.uri):
             if self._experiment_id is None:
                 self._experiment_id = make_experiment(
-                    self.client, self._destination.experiment, artifact_root(self.uri)
+                    self.client, self.destination.experiment, artifact_root(self.uri)
                 )
             return self._experiment_id
 
@@ -155,7 +156,7 @@ def track_result(tracking: Tracking, folder: Folder, notebook: str, journal: Jou
         AwayError: The server takes nothing.
         DeliveryError: It does not take this result.
     """
-    destination = tracking._destination  # noqa: SLF001 - same module
+    destination = tracking.destination
     mark = str(destination.tracking_mark)
     path = folder.path(notebook + RECORD)
     before = stamp(path)
@@ -167,6 +168,9 @@ def track_result(tracking: Tracking, folder: Folder, notebook: str, journal: Jou
         result_path = f"{destination.store.rstrip('/')}/{folder.key(notebook)}"
         job = record.job.get("url")
         fields = fields_of(record, result_path, {"job": str(job)} if job else {})
+        if record.environment.get(STOOD_IN):
+            result = fields.tags[RESULT]
+            carry_over(tracking, result, tracking.runs_of(result, path.stat().st_mtime))
         run, children = _run(tracking, fields, path.stat().st_mtime)
         _log(tracking.client, run, fields)
         _adopt(tracking.client, run, children, fields)

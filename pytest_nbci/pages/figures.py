@@ -14,7 +14,7 @@ from pytest_nbci.pages.interactive import Drawn
 from pytest_nbci.pages.text import one_line
 
 PLOTLY = "application/vnd.plotly.v1+json"
-_VEGA = re.compile(r"application/vnd\.(vegalite|vega)\.v\d+(?:\.\d+)*\+?json")
+_VEGA = re.compile(r"application/vnd\.(vegalite|vega)\.v\d+(?:\.\d+)*[+.]json")
 # The last lines of altair's template: the call of its function with specification and options.
 _ALTAIR_CALL = re.compile(r"\}\)\((?=\{)")
 _PLOTLY_CALL = re.compile(r"Plotly\.newPlot\(\s*[\"'][\w-]+[\"']\s*,\s*(?=\[)")

@@ -57,7 +57,11 @@ def render(session: Session, records: Sequence[Record]) -> str:
 
 def page_link(notebook: str) -> str:
     """The relative address of a notebook's page, from the index of its session."""
-    address = quote(notebook.encode("utf-8", "surrogateescape")) + ".html"
+    try:
+        name = notebook.encode("utf-8", "surrogateescape")  # a name that is not UTF-8, as it is
+    except UnicodeEncodeError:
+        name = notebook.encode("utf-8", "replace")
+    address = quote(name) + ".html"
     # A leading slash or two would make it absolute.
     return f"./{address}" if address.startswith("/") else address
 

@@ -36,4 +36,6 @@ def test_each_broken_example_fails_for_its_cause(records: dict[str, Record], cau
 
 @pytest.mark.parametrize("cause", sorted(CAUSES))
 def test_the_page_of_verdicts_has_every_cause(cause: str):
-    assert f"## {cause}\n{CAUSES[cause]}\n" in (EXAMPLES.parent / "docs" / "verdicts.md").read_text()
+    assert (
+        f"## {cause}\n{CAUSES[cause]}\n" in (EXAMPLES.parent / "docs" / "verdicts.md").read_text()
+    )

@@ -28,7 +28,7 @@ with mlflow.start_run(run_name="mine"):
 
 def fill(project: Project) -> str:
     project.table(
-        '[tool.nbci.data.test]\nparameters = {rows = 3}\n'
+        "[tool.nbci.data.test]\nparameters = {rows = 3}\n"
         '[[tool.nbci.notebook]]\npath = "writes.ipynb"\nkeep = ["out/*.csv"]'
     )
     project.notebook("passes.ipynb", "print('fine')")
@@ -48,7 +48,13 @@ def with_parameters() -> dict[str, Any]:
     return notebook_json([Cell("rows = 10", tags=["parameters"]), "print(rows)"])
 
 
-NOTEBOOKS = ("logs.ipynb", "passes.ipynb", "sub/fails.ipynb", "with_parameters.ipynb", "writes.ipynb")
+NOTEBOOKS = (
+    "logs.ipynb",
+    "passes.ipynb",
+    "sub/fails.ipynb",
+    "with_parameters.ipynb",
+    "writes.ipynb",
+)
 TYPES = {
     ".ipynb": "application/x-ipynb+json",
     ".json": "application/json",
@@ -137,12 +143,14 @@ def test_bucket_and_mlflow_hold_every_result(
 
 
 def test_servers_away_cost_a_sentence_and_publish_delivers_later(
-    project: Project, minio: Minio, minio_door: Proxy, mlflow_door: Proxy, mlflow_server: Server,
+    project: Project,
+    minio: Minio,
+    minio_door: Proxy,
+    mlflow_door: Proxy,
+    mlflow_server: Server,
     bucket: str,
 ):
     fill(project)
-    project.git("rm", "-q", "--cached", "logs.ipynb")  # it needs the server itself
-    project.git("commit", "-q", "-m", "Without the logging notebook")
     experiment = f"e{uuid.uuid4().hex}"
     environment = {
         **minio.environment,
@@ -157,8 +165,8 @@ def test_servers_away_cost_a_sentence_and_publish_delivers_later(
     ran = project.pytest("--nbci", **environment)
 
     assert ran.code == 1
-    assert ran.outcomes == {"passed": 3, "failed": 1}
-    assert "4 wait" in ran.out
+    assert ran.outcomes == {"passed": 4, "failed": 1}
+    assert "5 wait" in ran.out
     assert 'run "nbci publish"' in ran.out
     assert minio.objects(bucket) == {}
 
@@ -167,17 +175,21 @@ def test_servers_away_cost_a_sentence_and_publish_delivers_later(
     later = project.run(sys.executable, "-m", "pytest_nbci.cli", "publish", **environment)
 
     assert (later.code, later.err) == (0, "")
-    assert f"published 4 notebooks to s3://{bucket}" in later.out
-    names = set(NOTEBOOKS) - {"logs.ipynb"}
-    assert {key.rpartition("/")[2] for key in minio.objects(bucket) if key.endswith(".ipynb")} == {
-        name.rpartition("/")[2] for name in names
-    }
-    assert set(runs_of(mlflow_server.url, experiment)) == names
+    assert f"published 5 notebooks to s3://{bucket}" in later.out
+    folder = ran.session_folder.relative_to(project.root / ".nbci/results").as_posix()
+    assert set(minio.objects(bucket)) == expected_keys(folder)
+    runs = runs_of(mlflow_server.url, experiment)
+    assert set(runs) == {*NOTEBOOKS, "mine"}
+    mine = runs["mine"]
+    assert mine.info.status == "FINISHED"
+    assert mine.data.params == {"depth": "3"}
+    assert mine.data.metrics == {"score": 0.5}
+    assert mine.data.tags["mlflow.parentRunId"] == runs["logs.ipynb"].info.run_id
 
     again = project.run(sys.executable, "-m", "pytest_nbci.cli", "publish", **environment)
     assert again.code == 0
     assert "published 0 notebooks" in again.out
-    assert set(runs_of(mlflow_server.url, experiment)) == names
+    assert set(runs_of(mlflow_server.url, experiment)) == {*NOTEBOOKS, "mine"}
 
 
 def test_a_missing_bucket_is_one_sentence_and_the_run_goes_on(project: Project, minio: Minio):

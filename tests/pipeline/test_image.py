@@ -28,7 +28,7 @@ def test_any_user_has_a_name_and_a_home(containers: Containers, image: str, user
         "places = [pathlib.Path.home(), jupyter_runtime_dir(), get_ipython_dir(),"
         " matplotlib.get_configdir(), matplotlib.get_cachedir()];"
         "[os.makedirs(place, exist_ok=True) for place in places];"
-        "[tempfile.TemporaryFile(dir=place) for place in places];"
+        "[tempfile.TemporaryFile(dir=place).close() for place in places];"
         "print(getpass.getuser())"
     )
     ran = containers.run(image, ["python", "-W", "error", "-c", program], user=user)
