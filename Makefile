@@ -21,7 +21,8 @@ demo-broken: $(VENV)/.demo  ## run one notebook for each way to fail, to see how
 
 test: check $(VENV)/.minio  ## static checks, then all tests with coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2 --dist worksteal
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile -m "not pipeline"
+	$(BIN)/pytest -m pipeline tests/pipeline
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --show-missing
 

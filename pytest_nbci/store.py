@@ -129,7 +129,7 @@ class FolderStore:
             base = Path(parent).relative_to(self.root).as_posix()
             found += [name if base == "." else f"{base}/{name}" for name in names]
         yield from sorted(
-            key for key in found if key.startswith(prefix) and not key.endswith(_TEMPORARY)
+            key for key in found if key.startswith(prefix) and not key.endswith(PART_SUFFIX)
         )
 
     def folders(self, prefix: str = "") -> list[str]:
@@ -139,10 +139,10 @@ class FolderStore:
             names = os.listdir(folder)  # noqa: PTH208 - names, not paths
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(name for name in names if not name.endswith(_TEMPORARY))
+        return sorted(name for name in names if not name.endswith(PART_SUFFIX))
 
 
-_TEMPORARY = ".nbci-part"
+PART_SUFFIX = ".nbci-part"
 _PART_BYTES = 8 * 1024 * 1024
 _PARTS_AT_ONCE = 4
 
@@ -153,7 +153,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: The folder does not exist, is full or read-only; ``path`` is as it was.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=_TEMPORARY)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=PART_SUFFIX)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

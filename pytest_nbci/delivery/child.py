@@ -19,6 +19,8 @@ def main(task: str) -> int:
     Returns:
         The exit code.
     """
+    out = sys.stdout
+    sys.stdout = sys.stderr  # whatever else prints (MLflow does) goes to the log
     header = json.loads(sys.stdin.readline())
     destination = Destination.from_dict(header["destination"])
     try:
@@ -30,8 +32,8 @@ def main(task: str) -> int:
         from pytest_nbci.delivery import publisher
 
         if task == "follow":
-            return publisher.follow_session(destination, header["session"], sys.stdin, sys.stdout)
-        return publisher.deliver_all(destination, sys.stdout)
+            return publisher.follow_session(destination, header["session"], sys.stdin, out)
+        return publisher.deliver_all(destination, out)
     except DeliveryError as error:
         sys.stderr.write(f"{error}\n")
         return 1

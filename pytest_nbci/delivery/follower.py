@@ -8,6 +8,7 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
 import time
 from typing import IO, TYPE_CHECKING, Literal, Self
@@ -246,7 +247,8 @@ def follow(destination: Destination, session: str, lines: IO[str], out: IO[str])
         os.environ[name] = value
     from pytest_nbci.delivery.publisher import follow_session  # process of its own
 
-    return follow_session(destination, session, lines, out)
+    with contextlib.redirect_stdout(sys.stderr):  # whatever else prints, and MLflow does
+        return follow_session(destination, session, lines, out)
 
 
 def _line(snapshot: Snapshot, destination: Destination) -> str:

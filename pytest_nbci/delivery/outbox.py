@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_nbci.errors import DeliveryError
-from pytest_nbci.store import FolderStore
+from pytest_nbci.store import PART_SUFFIX, FolderStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -104,7 +104,7 @@ def files_of(folder: Folder, notebook: str) -> dict[str, Path]:
     kept = notebook.removesuffix(".ipynb") + ".files"
     for parent, names, files in os.walk(folder.path(kept)):
         names.sort()
-        for name in sorted(files):
+        for name in sorted(name for name in files if not name.endswith(PART_SUFFIX)):
             path = folder.path(kept) / os.path.relpath(f"{parent}/{name}", folder.path(kept))
             inner = path.relative_to(folder.path("")).as_posix()
             found[folder.key(inner)] = path

@@ -7,6 +7,7 @@ deliverer of a session.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from typing import IO, TYPE_CHECKING
 
@@ -110,7 +111,7 @@ def _held(count: int) -> str:
 
 
 class _Voice:
-    """Writes snapshots; a reader that went away is no fault."""
+    """Writes snapshots; when the reader went away, the last reasons go to the log instead."""
 
     def __init__(self, out: IO[str]) -> None:
         self._out: IO[str] | None = out
@@ -118,13 +119,14 @@ class _Voice:
 
     def __call__(self, snapshot: Snapshot) -> None:
         with self._lock:
-            if self._out is None:
-                return
-            try:
-                self._out.write(snapshot.to_line())
-                self._out.flush()
-            except (OSError, ValueError):
-                self._out = None
+            if self._out is not None:
+                try:
+                    self._out.write(snapshot.to_line())
+                    self._out.flush()
+                except (OSError, ValueError):
+                    self._out = None
+            if self._out is None and snapshot.done:
+                sys.stderr.writelines(f"{reason}\n" for reason in snapshot.reasons)
 
 
 class _Total:

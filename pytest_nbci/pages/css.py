@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _SIDES = ("", "-top", "-right", "-bottom", "-left")
@@ -74,6 +75,7 @@ _ROOTS = re.compile(r":(?:root|host)\b|^(?:html|body)\b")
 _MEDIA = re.compile(r"@media\s+([\w\s():\-,.]{1,120})")
 
 
+@lru_cache(maxsize=1024)
 def declarations(text: str, properties: frozenset[str]) -> str:
     """The declarations among ``text`` that set one of ``properties`` to a harmless value."""
     kept = []

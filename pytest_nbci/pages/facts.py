@@ -11,7 +11,8 @@ from urllib.parse import quote, urlsplit
 
 from markupsafe import Markup, escape
 
-from pytest_nbci.pages.text import as_json, block, one_line, straight
+from pytest_nbci.pages import ansi
+from pytest_nbci.pages.text import as_json, block, one_line, straight, text_of
 
 if TYPE_CHECKING:
     from pytest_nbci.records import Commit, Record
@@ -40,6 +41,21 @@ class Fact:
 def word(outcome: str) -> str:
     """The outcome as a heading says it."""
     return WORDS.get(outcome, one_line(outcome, 20))
+
+
+def said(text: object, limit: int = 4000) -> str:
+    """A sentence of the record, without the colours of a terminal."""
+    return block(ansi.strip(text_of(text)), limit)
+
+
+def sentence(message: object, notebook: str, limit: int = 4000) -> str:
+    """What happened; the notebook's path in front goes, since a page and a list say it above."""
+    text = said(message, limit)
+    for separator in (", ", ": "):
+        if text.startswith(notebook + separator):
+            text = text.removeprefix(notebook + separator)
+            return text[:1].upper() + text[1:]
+    return text
 
 
 def duration(seconds: float) -> str:
@@ -122,6 +138,8 @@ def table(values: object) -> list[tuple[str, str]]:
         return []
     pairs = []
     for key, value in values.items():
+        if value is None:
+            continue
         text = value if isinstance(value, str) else as_json(value)
         pairs.append((one_line(str(key), 200), block(text, 4000)))
     return pairs
@@ -145,7 +163,8 @@ def kept_files(record: Record) -> list[tuple[str, str]]:
     The record's reader keeps fields it does not know; ``kept`` is one that a run adds.
     """
     kept = record.extra.get("kept", ()) if isinstance(record.extra, Mapping) else ()
-    folder = f"{record.notebook.rpartition('/')[2]}"
+    kept = getattr(record, "kept", None) or kept
+    folder = record.notebook.rpartition("/")[2].removesuffix(".ipynb")
     rows = []
     for item in kept if isinstance(kept, list | tuple) else ():
         name = item.get("path") if isinstance(item, Mapping) else item

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pytest_nbci.pages import interactive
-from pytest_nbci.pages.interactive import Drawn
+from pytest_nbci.pages.interactive import Drawn, Figure
 from pytest_nbci.pages.text import one_line
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -18,6 +19,7 @@ _VEGA = re.compile(r"application/vnd\.(vegalite|vega)\.v\d+(?:\.\d+)*[+.]json")
 # The last lines of altair's template: the call of its function with specification and options.
 _ALTAIR_CALL = re.compile(r"\}\)\((?=\{)")
 _PLOTLY_CALL = re.compile(r"Plotly\.newPlot\(\s*[\"'][\w-]+[\"']\s*,\s*(?=\[)")
+_FRAME, _AXIS = 10, 45  # pixels around a figure; below a Vega plot
 # What the smaller of the two builds draws (its README in npm); the other one draws everything.
 _CARTESIAN = frozenset(
     {
@@ -74,7 +76,10 @@ def _plotly(figure: object, still: Markup | None) -> Drawn:
     }
     label = f"plotly figure: {', '.join(sorted(kinds)) or 'empty'}"
     library = "plotly" if kinds <= _CARTESIAN else "plotly-all"
-    return interactive.figure("plotly", library, figure, label, still or _placeholder(label))
+    layout = figure.get("layout") if isinstance(figure, Mapping) else None
+    height = _number(layout, "height", 450) + _FRAME
+    drawing = Figure("plotly", library, figure, label, height)
+    return interactive.figure(drawing, still or _placeholder(label))
 
 
 def _vega(spec: object, mode: str, still: Markup | None) -> Drawn:
@@ -84,8 +89,14 @@ def _vega(spec: object, mode: str, still: Markup | None) -> Drawn:
         title = title.get("text")
     if title:
         label = f"{label}: {one_line(title, 200)}"
-    payload = {"mode": mode, "spec": spec}
-    return interactive.figure("vega", "vega", payload, label, still or _placeholder(label))
+    height = _number(spec, "height", 300) + _AXIS + _FRAME
+    drawing = Figure("vega", "vega", {"mode": mode, "spec": spec}, label, height)
+    return interactive.figure(drawing, still or _placeholder(label))
+
+
+def _number(data: object, name: str, default: float) -> float:
+    value = data.get(name) if isinstance(data, Mapping) else None
+    return value if isinstance(value, int | float) and math.isfinite(value) else default
 
 
 def _placeholder(label: str) -> Markup:

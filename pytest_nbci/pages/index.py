@@ -9,7 +9,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from pytest_nbci.pages import facts, policy, resources
-from pytest_nbci.pages.text import block, one_line
+from pytest_nbci.pages.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pytest_nbci.records import Record, Session
 
 _ORDER = ("failed", "error", "lost", "passed", "skipped", "reused", "pending")
+
+
+_LONGEST = 600  # characters of a sentence in the list
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,9 @@ def _rows(session: Session, records: Sequence[Record]) -> list[Row]:
             notebook=one_line(record.notebook, 1000),
             outcome=record.outcome if record.outcome in _ORDER else "error",
             word=facts.word(record.outcome),
-            sentence=block(record.message or record.skip_reason or "", 600),
+            sentence=facts.sentence(
+                record.message or record.skip_reason, record.notebook, _LONGEST
+            ),
             time=facts.duration(record.duration_s),
             href=page_link(record.notebook),
         )
@@ -87,7 +92,7 @@ def _rows(session: Session, records: Sequence[Record]) -> list[Row]:
                     notebook=one_line(summary.notebook, 1000),
                     outcome=summary.outcome if summary.outcome in _ORDER else "error",
                     word=facts.word(summary.outcome),
-                    sentence=block(summary.message, 600),
+                    sentence=facts.sentence(summary.message, summary.notebook, _LONGEST),
                     time=facts.duration(summary.duration_s),
                 )
             )

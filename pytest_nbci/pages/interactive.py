@@ -30,7 +30,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 _SUPERSETS = {"plotly": "plotly-all"}
 
 _FIGURE = Markup(
-    '<figure class="live" data-kind="{kind}" data-label="{label}">'
+    '<figure class="live" data-kind="{kind}" data-label="{label}" style="min-height:{height}px">'
     '<div class="still">{still}</div>'
     '<script type="application/json" class="payload">{payload}</script>'
     "</figure>"
@@ -45,6 +45,28 @@ _RUNNABLE = Markup(
 )
 
 
+_LOWEST, _HIGHEST = 100, 2000  # pixels kept free for a figure that is not drawn yet
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a figure is drawn from.
+
+    Args:
+        kind: Which of the drawing functions in static/frame.js.
+        library: A key of :data:`LIBRARIES`.
+        data: What the library is given.
+        label: Says what it is, for readers who cannot see it.
+        height: Its height in pixels, as far as that is known; nothing moves when it is drawn.
+    """
+
+    kind: str
+    library: str
+    data: object
+    label: str
+    height: float
+
+
 @dataclass(frozen=True)
 class Drawn:
     """A part of the page, and the names of the libraries that it needs."""
@@ -53,18 +75,21 @@ class Drawn:
     needs: frozenset[str] = frozenset()
 
 
-def figure(kind: str, library: str, data: object, label: str, still: Markup) -> Drawn:
+def figure(drawing: Figure, still: Markup) -> Drawn:
     """A figure that a library of ours draws when the reader comes near it.
 
     Args:
-        kind: Which of the drawing functions in static/frame.js.
-        library: A key of :data:`LIBRARIES`.
-        data: What the library is given.
-        label: Says what it is, for readers who cannot see it.
+        drawing: The figure.
         still: Shown until it is drawn, and on paper.
     """
-    html = _FIGURE.format(kind=kind, label=label, still=still, payload=inert_json(data))
-    return Drawn(html, frozenset({library}))
+    html = _FIGURE.format(
+        kind=drawing.kind,
+        label=drawing.label,
+        height=min(max(round(drawing.height), _LOWEST), _HIGHEST),
+        still=still,
+        payload=inert_json(drawing.data),
+    )
+    return Drawn(html, frozenset({drawing.library}))
 
 
 def runnable(html: str, label: str, still: Markup) -> Drawn:

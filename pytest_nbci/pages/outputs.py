@@ -18,6 +18,7 @@ from pytest_nbci.pages.longtext import text_block
 from pytest_nbci.pages.text import one_line, printable, text_of
 
 _Bundle = Mapping[str, Any]
+_OWN_COLOURS = re.compile(r"[\"{;](?:background|color)[\w-]*:|\b(?:bgcolor|color)=\"")
 _TAG = re.compile(r"<[^>]*>")
 _STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
 _WIDEST = 20_000  # pixels
@@ -146,7 +147,7 @@ def _html(data: _Bundle, place: str) -> Drawn:
         return Drawn(_scoped(html, place))
     if "sk-top-container" in html:
         # A diagram of scikit-learn folds by CSS; its scripts only choose light or dark and copy.
-        return Drawn(_scoped(html.replace('sk-global"', 'sk-global light"'), place, "html paper"))
+        return Drawn(_scoped(html.replace('sk-global"', 'sk-global light"'), place))
     figure = figures.in_html(html)
     if figure is not None:
         return figure
@@ -159,8 +160,9 @@ def _html(data: _Bundle, place: str) -> Drawn:
     return interactive.runnable(html, "HTML output with scripts", still)
 
 
-def _scoped(html: str, place: str, kind: str = "html") -> Markup:
+def _scoped(html: str, place: str) -> Markup:
     inner = sanitise.clean(html, scope=place)
+    kind = "html paper" if _OWN_COLOURS.search(inner) else "html"
     return Markup('<div class="{}" id="{}">{}</div>').format(kind, place, inner)
 
 

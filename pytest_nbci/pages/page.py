@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from pytest_nbci.pages import cells, facts, interactive, latex, policy, resources
-from pytest_nbci.pages.text import block, one_line, straight
+from pytest_nbci.pages import ansi, cells, facts, interactive, latex, policy, resources
+from pytest_nbci.pages.longtext import text_block
+from pytest_nbci.pages.text import one_line, straight, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_nbci.records import Record
 
+_CELL = re.compile(r"cell (\d{1,6})")
 _KANA = re.compile("[\u3040-\u30ff]")
 
 
@@ -38,11 +40,11 @@ def render(notebook: Mapping[str, Any], record: Record) -> str:
         session=one_line(record.session, 100),
         outcome=record.outcome if record.outcome in facts.WORDS else "error",
         word=facts.word(record.outcome),
-        sentence=block(record.message, 4000),
-        cure=block(record.cure, 4000),
-        skip_reason=block(record.skip_reason or "", 1000),
+        sentence=facts.sentence(record.message, record.notebook),
+        cure=facts.said(record.cure),
+        skip_reason=facts.said(record.skip_reason),
         failure=_failure(record),
-        stderr=block(record.stderr_tail, 8000),
+        stderr=_terminal(record.stderr_tail),
         failed=next((view for view in shown if view.failed), None),
         failed_label=_failed_label(record),
         facts=facts.facts(record),
@@ -50,7 +52,7 @@ def render(notebook: Mapping[str, Any], record: Record) -> str:
         environment=facts.table(record.environment),
         inputs=facts.inputs(record),
         kept=facts.kept_files(record),
-        warnings=[block(warning, 4000) for warning in record.warnings],
+        warnings=[facts.said(warning) for warning in record.warnings],
         reproduce=straight(str(record.reproduce)),
         cells=shown,
         timeline=_timeline(shown),
@@ -64,17 +66,23 @@ def _failure(record: Record) -> dict[str, Any] | None:
     if error is None:
         return None
     return {
-        "name": one_line(error.name, 200),
-        "value": block(error.value, 4000),
+        "name": one_line(ansi.strip(text_of(error.name)), 200),
+        "value": facts.said(error.value),
         "frames": [
             {
                 "place": f"{one_line(frame.file, 300)}, line {frame.line}",
+                "anchor": f"cell-{match[1]}" if (match := _CELL.fullmatch(frame.file)) else "",
                 "function": one_line(frame.function, 120),
                 "source": one_line(frame.source, 400),
             }
             for frame in error.frames
         ],
     }
+
+
+def _terminal(text: str) -> Markup:
+    lines = ansi.to_lines(text_of(text).strip("\n"))
+    return text_block(lines, "text") if text else Markup()
 
 
 def _failed_label(record: Record) -> str:

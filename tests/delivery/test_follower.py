@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,8 +19,6 @@ from pytest_nbci.records import Planned, Session, this_host
 from tests.delivery.conftest import PROJECT, Desk, Runs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.servers import Minio, Proxy, Server
 
 pytestmark = pytest.mark.server
@@ -66,10 +65,8 @@ def test_a_missing_bucket_is_noticed_at_the_start(s3_desk: Desk, bucket: str):
     follower = Follower.start(desk.destination, desk.new_session())
     notices: list[str] = []
     wait_for(lambda: notices.extend(follower.notices()) or notices)
-    assert notices == [
-        f"s3://{bucket}-not could not be reached: the bucket does not exist. "
-        "Create it, or correct NBCI_STORE."
-    ]
+    (notice,) = notices
+    assert notice.startswith(f"s3://{bucket}-not could not be reached: the bucket does not exist.")
     report = follower.finish(nothing)
     assert (report.published, report.waiting) == (0, 0)
 
@@ -160,9 +157,9 @@ def test_after_kill_9_of_pytest_the_rest_is_delivered_and_lost_notebooks_are_nam
         assert pytest_process.stdout is not None
         follower = int(pytest_process.stdout.readline())
         plan = (
-            Planned("done.ipynb", True),
-            Planned("lost.ipynb", True),
-            Planned("no.ipynb", False),
+            Planned("done.ipynb", due=True),
+            Planned("lost.ipynb", due=True),
+            Planned("no.ipynb", due=False),
         )
         host = {**this_host(), "pid": pytest_process.pid}
         desk.put(
@@ -188,15 +185,15 @@ def test_after_kill_9_of_pytest_the_rest_is_delivered_and_lost_notebooks_are_nam
 
 def alive(pid: int) -> bool:
     try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] not in {"Z", "X"}
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
+    return state not in {"Z", "X"}
 
 
 def kill_at_random_moments(desk: Desk, times: int, first_s: float, last_s: float) -> None:
     """Kill followers of one session after the other, then publish what is left."""
-    moments = random.Random(7)
+    moments = random.Random(7)  # noqa: S311 - moments, no secrets
     for number in range(times):
         session = desk.new_session()
         records = []
@@ -221,11 +218,11 @@ def check_exactly_once(desk: Desk, minio: Minio, bucket: str, runs: Runs, count:
     objects = minio.objects(bucket)
     assert len(objects) == count * (3 * 4 + 1)  # notebook, page, record, MLflow; the session
     for path in desk.destination.results.rglob("*"):
-        if path.is_file():
+        if path.is_file() and path.suffix != ".nbci-part":  # of a write that was killed
             assert f"ci/{path.relative_to(desk.destination.results)}" in objects
 
 
-def test_kill_9_of_the_follower_loses_and_doubles_nothing(  # noqa: PLR0917 - fixtures
+def test_kill_9_of_the_follower_loses_and_doubles_nothing(
     s3_desk: Desk, minio: Minio, bucket: str, mlflow_server: Server, experiment: str
 ):
     desk = s3_desk.to(tracking_uri=mlflow_server.url, experiment=experiment)
@@ -234,7 +231,7 @@ def test_kill_9_of_the_follower_loses_and_doubles_nothing(  # noqa: PLR0917 - fi
 
 
 @pytest.mark.soak
-def test_kill_9_of_the_follower_at_20_moments(  # noqa: PLR0917 - fixtures
+def test_kill_9_of_the_follower_at_20_moments(
     s3_desk: Desk, minio: Minio, bucket: str, mlflow_server: Server, experiment: str
 ):
     desk = s3_desk.to(tracking_uri=mlflow_server.url, experiment=experiment)

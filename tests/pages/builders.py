@@ -18,12 +18,12 @@ COMMIT = Commit(
     time="2026-10-23T17:20:00+09:00",
 )
 VOID = {"meta", "link", "img", "br", "hr", "input", "col", "source", "wbr", "path", "area"}
-PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
-def code(source: str, *outputs: dict[str, Any], tags: list[str] | None = None, **more: Any) -> dict[str, Any]:
+def code(
+    source: str, *outputs: dict[str, Any], tags: list[str] | None = None, **more: Any
+) -> dict[str, Any]:
     return {
         "cell_type": "code",
         "source": source,
@@ -35,7 +35,12 @@ def code(source: str, *outputs: dict[str, Any], tags: list[str] | None = None, *
 
 
 def prose(source: str, tags: list[str] | None = None, **more: Any) -> dict[str, Any]:
-    return {"cell_type": "markdown", "source": source, "metadata": {"tags": tags} if tags else {}, **more}
+    return {
+        "cell_type": "markdown",
+        "source": source,
+        "metadata": {"tags": tags} if tags else {},
+        **more,
+    }
 
 
 def stream(text: str, name: str = "stdout") -> dict[str, Any]:
@@ -68,7 +73,9 @@ def record(**changes: Any) -> Record:
     return Record(**(given | changes))
 
 
-def failed_record(number: int, *frames: Frame, cells: tuple[Cell, ...] = (), **changes: Any) -> Record:
+def failed_record(
+    number: int, *frames: Frame, cells: tuple[Cell, ...] = (), **changes: Any
+) -> Record:
     given: dict[str, Any] = {
         "outcome": "failed",
         "cause": "cell_error",

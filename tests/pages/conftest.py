@@ -24,7 +24,7 @@ class Browser:
     def __init__(self, driver: Any) -> None:
         self.driver = driver
 
-    def open(self, page: Path | str, settle_s: float = 0.3) -> float:
+    def open(self, page: Path | str, settle_s: float = 0.1) -> float:
         """Open a file or an address; returns the seconds until it was loaded."""
         address = page.as_uri() if isinstance(page, Path) else page
         self.driver.get("about:blank")

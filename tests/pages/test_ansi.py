@@ -49,7 +49,23 @@ def test_a_style_is_drawn(parameters: str, expected: str):
 
 
 @pytest.mark.parametrize(
-    "parameters", ["22", "39", "49", "24", "38", "38;5", "38;5;256", "38;2;1;2", "38;2;256;0;0", "38;9", "99", "123456", ";;", "31;0"]
+    "parameters",
+    [
+        "22",
+        "39",
+        "49",
+        "24",
+        "38",
+        "38;5",
+        "38;5;256",
+        "38;2;1;2",
+        "38;2;256;0;0",
+        "38;9",
+        "99",
+        "123456",
+        ";;",
+        "31;0",
+    ],
 )
 def test_what_changes_nothing_makes_no_element(parameters: str):
     assert ansi.to_lines(f"\x1b[{parameters}mx") == ["x"]
@@ -63,13 +79,27 @@ def test_switching_one_thing_off_leaves_the_others():
 
 def test_a_style_goes_on_in_the_next_line():
     assert ansi.to_lines("\x1b[31ma\n\nb\x1b[0m") == [
-        '<span class="a-fg-red">a</span>', "", '<span class="a-fg-red">b</span>'
+        '<span class="a-fg-red">a</span>',
+        "",
+        '<span class="a-fg-red">b</span>',
     ]
 
 
 @pytest.mark.parametrize(
     "sequence",
-    ["\x1b[2K", "\x1b[?25l", "\x1b[>4;2m", "\x1b]0;title\x07", "\x1b]8;;http://x\x1b\\", "\x1bPq\x1b\\", "\x1bM", "\x1b(B", "\x1b[10;20H", "\x1b[", "\x1b"],
+    [
+        "\x1b[2K",
+        "\x1b[?25l",
+        "\x1b[>4;2m",
+        "\x1b]0;title\x07",
+        "\x1b]8;;http://x\x1b\\",
+        "\x1bPq\x1b\\",
+        "\x1bM",
+        "\x1b(B",
+        "\x1b[10;20H",
+        "\x1b[",
+        "\x1b",
+    ],
 )
 def test_other_sequences_are_dropped(sequence: str):
     assert ansi.to_lines(f"a\x1b[0m{sequence}\nb") == ["a", "b"]
@@ -105,7 +135,19 @@ def test_a_long_line_is_broken_and_keeps_its_style():
 
 PIECES = st.one_of(
     st.text(alphabet=st.characters(exclude_characters="\x1b\r\b"), max_size=20),
-    st.sampled_from(["\x1b[0m", "\x1b[31m", "\x1b[1;44m", "\x1b[38;5;99m", "\x1b[7m", "\x1b[2K", "\x1b]8;;u\x1b\\", "\x1b[38;2;1;2;3m", "\n"]),
+    st.sampled_from(
+        [
+            "\x1b[0m",
+            "\x1b[31m",
+            "\x1b[1;44m",
+            "\x1b[38;5;99m",
+            "\x1b[7m",
+            "\x1b[2K",
+            "\x1b]8;;u\x1b\\",
+            "\x1b[38;2;1;2;3m",
+            "\n",
+        ]
+    ),
 )
 
 
@@ -117,7 +159,9 @@ def test_no_character_is_lost_or_added(pieces: list[str]):
     assert text_of(ansi.to_lines(text)) == printable(plain)
 
 
-@given(st.text(alphabet=st.sampled_from("\x1b[]0123456789;:?mKabc \r\n\b<&\\\x07\x00"), max_size=200))
+@given(
+    st.text(alphabet=st.sampled_from("\x1b[]0123456789;:?mKabc \r\n\b<&\\\x07\x00"), max_size=200)
+)
 def test_any_text_gives_whole_lines_of_valid_html(text: str):
     lines = ansi.to_lines(text, longest=7)
     assert all("\n" not in line and "\x1b" not in line for line in lines)
@@ -131,7 +175,17 @@ TRUE_COLOURS = [f"\x1b[38;2;{i % 256};{i // 256 % 256};{i % 7}mz" for i in range
 
 @pytest.mark.parametrize(
     "unit",
-    [DENSE, "\x1b[32mok\x1b[0m a line of a log\n", "\x1b", "\x1b]", "\x1b[1", "x\r", "x\b", "\x00", "\x1b[31m\r"],
+    [
+        DENSE,
+        "\x1b[32mok\x1b[0m a line of a log\n",
+        "\x1b",
+        "\x1b]",
+        "\x1b[1",
+        "x\r",
+        "x\b",
+        "\x00",
+        "\x1b[31m\r",
+    ],
     ids=["dense", "log", "esc", "osc", "csi", "returns", "backspaces", "nul", "mixed"],
 )
 def test_time_is_linear_in_the_length(unit: str):
@@ -142,7 +196,10 @@ def test_time_is_linear_in_the_length(unit: str):
         return time.process_time() - start
 
     seconds(10_000)
-    small, large = min(seconds(100_000) for _ in range(3)), min(seconds(1_000_000) for _ in range(2))
+    small, large = (
+        min(seconds(100_000) for _ in range(3)),
+        min(seconds(1_000_000) for _ in range(2)),
+    )
     assert large < 25 * max(small, 0.004), f"{small:.3f} s for 100 KB, {large:.3f} s for 1 MB"
 
 

@@ -71,7 +71,10 @@ def test_what_could_load_or_leave_is_dropped(rule: str):
 
 
 def test_a_bad_declaration_leaves_its_neighbours():
-    assert css.declarations("color: red; background: url(x); width: 10%", css.INLINE) == "color:red;width:10%"
+    assert (
+        css.declarations("color: red; background: url(x); width: 10%", css.INLINE)
+        == "color:red;width:10%"
+    )
 
 
 def test_inline_style_cannot_move_an_element():
@@ -94,7 +97,10 @@ def test_no_text_opens_a_way_out(text: str):
             assert all(part.startswith("#o1") for part in line.split("{")[0].split(","))
 
 
-@pytest.mark.parametrize("unit", ["a{", "}", "a,", "a{color:red}", ".a ", ":hover", "a>", "/*", "@media x{", "--a:b;", "(", "'"])
+@pytest.mark.parametrize(
+    "unit",
+    ["a{", "}", "a,", "a{color:red}", ".a ", ":hover", "a>", "/*", "@media x{", "--a:b;", "(", "'"],
+)
 def test_time_is_linear_in_the_length(unit: str):
     start = time.process_time()
     scoped(unit * (300_000 // len(unit)))

@@ -118,33 +118,79 @@ def hostile_notebook(url: str) -> dict[str, Any]:
         "encoding": {"x": {"field": "a"}},
     }
     plotly = {
-        "data": [{"type": "scatter", "x": [1, 2], "y": [1, 2], "text": [html, f"<a href='javascript:{RUN}'>x</a>"], "mode": "text"}],
+        "data": [
+            {
+                "type": "scatter",
+                "x": [1, 2],
+                "y": [1, 2],
+                "text": [html, f"<a href='javascript:{RUN}'>x</a>"],
+                "mode": "text",
+            }
+        ],
         "layout": {
             "title": {"text": html},
-            "images": [{"source": f"{url}/plotly-image", "xref": "paper", "yref": "paper", "sizex": 1, "sizey": 1}],
+            "images": [
+                {
+                    "source": f"{url}/plotly-image",
+                    "xref": "paper",
+                    "yref": "paper",
+                    "sizex": 1,
+                    "sizey": 1,
+                }
+            ],
         },
         "config": {"plotlyServerURL": url, "showSendToCloud": True, "topojsonURL": url},
     }
     widget = {"model_id": "w"}
     return notebook(
         prose(html),
-        prose(f"[a](javascript:alert(1)) ![b]({url}/md-image) <{url}/auto> $\\href{{javascript:{RUN}}}{{x}}$"),
-        prose("![x](attachment:x.svg)", attachments={"x.svg": {"image/svg+xml\" onerror=\"x": "AAAA", "image/svg+xml": html}}),
+        prose(
+            f"[a](javascript:alert(1)) ![b]({url}/md-image) <{url}/auto> $\\href{{javascript:{RUN}}}{{x}}$"
+        ),
+        prose(
+            "![x](attachment:x.svg)",
+            attachments={"x.svg": {'image/svg+xml" onerror="x': "AAAA", "image/svg+xml": html}},
+        ),
         code(html, stream(html), stream(html, "stderr"), id='"><script>window.pwned=1</script>'),
         code("1", shown({"text/html": html})),
-        code("1b", shown({"text/html": f"<p>plain</p><style>@import url({url}/only-css);p{{color:red}}</style>"})),
-        code("2", shown({"image/svg+xml": html}), shown({"image/png": f'"><script>{RUN}</script>'})),
-        code("3", shown({"text/markdown": html}), shown({"text/latex": f"$\\includegraphics{{{url}/tex}}$"})),
+        code(
+            "1b",
+            shown(
+                {
+                    "text/html": f"<p>plain</p><style>@import url({url}/only-css);p{{color:red}}</style>"
+                }
+            ),
+        ),
+        code(
+            "2", shown({"image/svg+xml": html}), shown({"image/png": f'"><script>{RUN}</script>'})
+        ),
+        code(
+            "3",
+            shown({"text/markdown": html}),
+            shown({"text/latex": f"$\\includegraphics{{{url}/tex}}$"}),
+        ),
         code("4", shown({"application/vnd.plotly.v1+json": plotly})),
         code("5", shown({"application/vnd.vegalite.v5+json": spec})),
         code("6", shown({"text/html": f"<script>{leaking_script(url)}</script>{html}"})),
         code("7", shown({"application/javascript": RUN}), shown({f"<script>{RUN}</script>": "x"})),
-        code("8", shown({"application/json": {html: html}}), shown({"application/vnd.jupyter.widget-view+json": widget})),
-        code("9", error(html, html, html, f"\x1b]8;;{url}/osc\x07link\x1b]8;;\x07"), {"output_type": html}),
+        code(
+            "8",
+            shown({"application/json": {html: html}}),
+            shown({"application/vnd.jupyter.widget-view+json": widget}),
+        ),
+        code(
+            "9",
+            error(html, html, html, f"\x1b]8;;{url}/osc\x07link\x1b]8;;\x07"),
+            {"output_type": html},
+        ),
         code("10", shown({"application/pdf": f'"><script>{RUN}</script>'})),
         kernelspec={"name": html, "language": html, "display_name": html},
         language_info={"name": html},
-        widgets={"application/vnd.jupyter.widget-state+json": {"state": {"w": {"model_name": html, "state": {"value": html, "description": html}}}}},
+        widgets={
+            "application/vnd.jupyter.widget-state+json": {
+                "state": {"w": {"model_name": html, "state": {"value": html, "description": html}}}
+            }
+        },
     )
 
 
@@ -183,14 +229,21 @@ def stir(browser: Browser) -> None:
     browser.run("document.querySelectorAll('details').forEach((d) => { d.open = true })")
     browser.run("document.querySelectorAll('button').forEach((b) => b.click())")
     for part in range(12):
-        browser.run("scrollTo({top: document.documentElement.scrollHeight * arguments[0] / 12, behavior: 'instant'})", part)
+        browser.run(
+            "scrollTo({top: document.documentElement.scrollHeight * arguments[0] / 12, behavior: 'instant'})",
+            part,
+        )
         time.sleep(0.12)
     # The links that look like scripts: nh3 leaves none, so a click on whatever is there is safe.
-    browser.run("document.querySelectorAll('main .cell a:not([href^=http])').forEach((a) => a.click())")
+    browser.run(
+        "document.querySelectorAll('main .cell a:not([href^=http])').forEach((a) => a.click())"
+    )
 
 
 def test_the_listener_hears_the_same_html_without_our_page(browser: Browser, listener: Listener):
-    listener.pages["/bare"] = f"<!doctype html><body>{leaking_html(listener.url).replace('http-equiv=', 'x=')}"
+    listener.pages["/bare"] = (
+        f"<!doctype html><body>{leaking_html(listener.url).replace('http-equiv=', 'x=')}"
+    )
     browser.open(f"{listener.url}/bare", settle_s=2)
     heard = {call.split("/", 1)[1] for call in listener.leaks}
     assert {"script-fetch", "img", "css-import", "prefetch", "iframe", "video"} <= heard
@@ -222,13 +275,25 @@ def test_a_hostile_notebook_neither_runs_nor_calls(
     assert "pwned" not in browser.driver.title
     assert browser.driver.current_url.split("#")[0] == address
     assert len(browser.driver.window_handles) == 1
-    assert browser.run("return [...document.querySelectorAll('iframe')].every((f) => f.offsetHeight <= 4100)")
+    assert browser.run(
+        "return [...document.querySelectorAll('iframe')].every((f) => f.offsetHeight <= 4100)"
+    )
 
 
-def test_a_hostile_index_neither_runs_nor_calls(browser: Browser, listener: Listener, tmp_path: Path):
+def test_a_hostile_index_neither_runs_nor_calls(
+    browser: Browser, listener: Listener, tmp_path: Path
+):
     given = hostile_record(listener.url)
     html = leaking_html(listener.url)
-    session = Session(session=html, project=html, started_at=html, pipeline=html, shard=html, commit=given.commit, profile=html)
+    session = Session(
+        session=html,
+        project=html,
+        started_at=html,
+        pipeline=html,
+        shard=html,
+        commit=given.commit,
+        profile=html,
+    )
     path = tmp_path / "index.html"
     path.write_text(render_index(session, [given, record()]), encoding="utf-8")
     browser.open(path)
@@ -240,6 +305,8 @@ def test_a_hostile_index_neither_runs_nor_calls(browser: Browser, listener: List
 
 def test_a_page_has_one_policy_and_only_our_scripts(listener: Listener):
     html = render_page(hostile_notebook(listener.url), hostile_record(listener.url))
-    assert html.count('http-equiv="Content-Security-Policy" content="default-src &#39;none&#39;') == 1
+    assert (
+        html.count('http-equiv="Content-Security-Policy" content="default-src &#39;none&#39;') == 1
+    )
     assert html.index("Content-Security-Policy") < html.index("<script")
     assert SESSION not in html

@@ -13,7 +13,13 @@ from tests.pages.builders import COMMIT, SESSION, Parsed, failed_record, record
 
 
 def index(*records: object, **changes: object) -> str:
-    given = {"session": SESSION, "project": "clinic/progression", "complete": True, "commit": COMMIT, **changes}
+    given = {
+        "session": SESSION,
+        "project": "clinic/progression",
+        "complete": True,
+        "commit": COMMIT,
+        **changes,
+    }
     return render_index(Session(**given), list(records))  # type: ignore[arg-type]
 
 
@@ -29,7 +35,13 @@ def test_failures_come_first():
     links = [link["href"] for link in parsed.all("a")]
     assert links == ["z.ipynb.html", "y.ipynb.html", "a.ipynb.html", "b.ipynb.html"]
     text = re.sub(r"\s+", " ", parsed.text)
-    for said in ("2 of 3 notebooks failed", "Cell 1 ended with ValueError: no rows.", "needs a GPU", "1 failed", "1 passed"):
+    for said in (
+        "2 of 3 notebooks failed",
+        "Cell 1 ended with ValueError: no rows.",
+        "needs a GPU",
+        "1 failed",
+        "1 passed",
+    ):
         assert said in text, said
 
 
@@ -51,12 +63,20 @@ def test_links_are_relative_and_quoted(notebook: str, link: str):
 
 def test_what_has_no_record_is_listed_too():
     html = index(
-        plan=(Planned("due.ipynb", True), Planned("same.ipynb", False, "passed with the same inputs")),
+        plan=(
+            Planned("due.ipynb", True),
+            Planned("same.ipynb", False, "passed with the same inputs"),
+        ),
         results=(Summary("lost.ipynb", "lost", "killed", "The session was killed.", 3.0),),
         complete=False,
     )
     text = re.sub(r"\s+", " ", Parsed(html).text)
-    for said in ("has not ended", "No result due", "Not due same.ipynb passed with the same inputs", "The session was killed."):
+    for said in (
+        "has not ended",
+        "No result due",
+        "Not due same.ipynb passed with the same inputs",
+        "The session was killed.",
+    ):
         assert said in text, said
 
 

@@ -38,7 +38,9 @@ def test_a_formula_is_set(source: str):
     assert Parsed(html).problems == []
 
 
-@pytest.mark.parametrize("source", ["It costs $5 and $10.", "a $ b $ c", "`$x$`", "\\$x\\$", "US$ and A$"])
+@pytest.mark.parametrize(
+    "source", ["It costs $5 and $10.", "a $ b $ c", "`$x$`", "\\$x\\$", "US$ and A$"]
+)
 def test_money_is_no_formula(source: str):
     assert "katex" not in markdown.render(source)
 
@@ -60,7 +62,9 @@ def test_a_formula_that_never_ends_is_given_up():
 
 
 def test_formulas_make_no_links_and_load_nothing():
-    html = markdown.render("$\\href{javascript:x}{a} \\includegraphics{http://x/y.png} \\htmlId{top}{b}$")
+    html = markdown.render(
+        "$\\href{javascript:x}{a} \\includegraphics{http://x/y.png} \\htmlId{top}{b}$"
+    )
     assert not Parsed(html).all("a") + Parsed(html).all("img")
     assert 'id="' not in html
 
@@ -68,7 +72,9 @@ def test_formulas_make_no_links_and_load_nothing():
 def test_only_the_fonts_in_use_are_in_the_style_sheet():
     assert latex.style("<p>no formula</p>") == ""
     plain = latex.style(markdown.render("$x$"))
-    rich = latex.style(markdown.render("$\\mathbb{R}\\mathbf{x}\\mathfrak{g}\\mathscr{L}\\mathsf{s}\\mathtt{t}$"))
+    rich = latex.style(
+        markdown.render("$\\mathbb{R}\\mathbf{x}\\mathfrak{g}\\mathscr{L}\\mathsf{s}\\mathtt{t}$")
+    )
     assert len(plain) < 120_000 < len(rich)
     for sheet in (plain, rich):
         assert "url(fonts/" not in sheet
@@ -97,7 +103,9 @@ def test_links_between_headings_work():
 
 
 def test_code_is_highlighted_and_escaped():
-    html = markdown.render("```python\nif x < 1: '</pre><script>'\n```\n\n    indented <b>\n\n```unknown-language\na\n```")
+    html = markdown.render(
+        "```python\nif x < 1: '</pre><script>'\n```\n\n    indented <b>\n\n```unknown-language\na\n```"
+    )
     assert '<span class="k">if</span>' in html
     assert "&lt;/pre&gt;&lt;script&gt;" in html
     assert not Parsed(html).all("b")
@@ -110,13 +118,34 @@ def test_an_unclosed_attribute_swallows_no_safe_part():
 
 
 def test_raw_html_is_sanitised():
-    html = markdown.render("<b onclick=x>a</b> <script>y</script> [l](javascript:z) <img src=http://x>")
+    html = markdown.render(
+        "<b onclick=x>a</b> <script>y</script> [l](javascript:z) <img src=http://x>"
+    )
     assert "<script" not in html
     assert "onclick" not in html
     assert "http" not in html
 
 
-@pytest.mark.parametrize("unit", ["[", "*a_ ", "![](", "> ", "- ", "$", "$$\n", "<b>", "`", "|a", "\\begin{align}", "[a]: b\n", "# x\n", "&", "  \n"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "[",
+        "*a_ ",
+        "![](",
+        "> ",
+        "- ",
+        "$",
+        "$$\n",
+        "<b>",
+        "`",
+        "|a",
+        "\\begin{align}",
+        "[a]: b\n",
+        "# x\n",
+        "&",
+        "  \n",
+    ],
+)
 def test_no_text_takes_long(unit: str):
     start = time.process_time()
     markdown.render(unit * (60_000 // len(unit)))

@@ -32,7 +32,9 @@ def test_pieces_of_a_stream_are_joined_and_stderr_is_set_apart():
 
 
 def test_text_may_be_a_list_of_lines():
-    assert "one\ntwo" in html_of({"output_type": "stream", "name": "stdout", "text": ["one\n", "two"]})
+    assert "one\ntwo" in html_of(
+        {"output_type": "stream", "name": "stdout", "text": ["one\n", "two"]}
+    )
 
 
 def test_long_text_shows_both_ends_and_folds_the_middle():
@@ -52,7 +54,14 @@ def test_a_first_empty_line_is_not_lost():
 
 
 def test_html_is_shown_in_its_own_scope():
-    html = html_of(shown({"text/html": "<style>#T_1 td{color:red}</style><table id=T_1><td>1</table>", "text/plain": "x"}))
+    html = html_of(
+        shown(
+            {
+                "text/html": "<style>#T_1 td{color:red}</style><table id=T_1><td>1</table>",
+                "text/plain": "x",
+            }
+        )
+    )
     assert "#o1-0 #o1-0-T_1 td{color:red}" in html
     assert 'id="o1-0-T_1"' in html
 
@@ -69,7 +78,10 @@ def test_html_with_scripts_waits_for_a_click():
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        ({"text/plain": "<IPython.core.display.HTML object>"}, "This output is drawn by its scripts."),
+        (
+            {"text/plain": "<IPython.core.display.HTML object>"},
+            "This output is drawn by its scripts.",
+        ),
         ({}, "This output is drawn by its scripts."),
         ({"text/plain": "Map(center=1)"}, "Map(center=1)"),
         ({"image/png": PIXEL, "text/plain": "x"}, "data:image/png"),
@@ -80,7 +92,11 @@ def test_html_of_scripts_alone_has_something_to_show(more: dict[str, str], expec
 
 
 def test_a_diagram_of_scikit_learn_needs_no_click():
-    html = html_of(shown({"text/html": '<div class="sk-top-container sk-global">Ridge()</div><script>x</script>'}))
+    html = html_of(
+        shown(
+            {"text/html": '<div class="sk-top-container sk-global">Ridge()</div><script>x</script>'}
+        )
+    )
     assert "Run this output" not in html
     assert "o1-0-light" in html
 
@@ -110,15 +126,19 @@ def test_a_figure_keeps_its_picture_for_paper():
 
 
 def test_altair_html_is_drawn_by_our_library():
-    spec = {"$schema": "https://vega.github.io/schema/vega-lite/v6.json", "mark": "bar", "title": "T"}
-    html = f"<div id=a></div><script>(function(spec, o){{ loadScript('vega-embed'); }})({json.dumps(spec)}, {{\"mode\": \"vega-lite\"}});</script>"
+    spec = {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "mark": "bar",
+        "title": "T",
+    }
+    html = f'<div id=a></div><script>(function(spec, o){{ loadScript(\'vega-embed\'); }})({json.dumps(spec)}, {{"mode": "vega-lite"}});</script>'
     drawn = draw(shown({"text/html": html}))
     assert drawn.needs == {"vega"}
     assert "Vega-Lite figure: T" in drawn.html
 
 
 def test_plotly_html_is_drawn_by_our_library():
-    html = "<div id='x'></div><script>Plotly.newPlot(\n 'x', [{\"type\": \"bar\"}],\n {\"title\": {\"text\": \"a\"}}, {})</script>"
+    html = '<div id=\'x\'></div><script>Plotly.newPlot(\n \'x\', [{"type": "bar"}],\n {"title": {"text": "a"}}, {})</script>'
     assert draw(shown({"text/html": html})).needs == {"plotly"}
 
 
@@ -130,7 +150,14 @@ def test_nan_in_a_figure_is_a_gap():
 
 @pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "image/gif", "image/webp"])
 def test_a_picture_is_in_the_page(kind: str):
-    (image,) = Parsed(html_of(shown({kind: PIXEL + "\n", "text/plain": "<Figure>"}, **{kind: {"width": 40, "height": "x"}}))).all("img")
+    (image,) = Parsed(
+        html_of(
+            shown(
+                {kind: PIXEL + "\n", "text/plain": "<Figure>"},
+                **{kind: {"width": 40, "height": "x"}},
+            )
+        )
+    ).all("img")
     assert image == {"src": f"data:{kind};base64,{PIXEL}", "alt": "figure", "width": "40"}
 
 
@@ -140,7 +167,9 @@ def test_a_drawing_is_an_image_and_never_part_of_the_page():
     assert b'xmlns="http://www.w3.org/2000/svg"' in base64.b64decode(source)
 
 
-@pytest.mark.parametrize("text", ["$\\frac{1}{2}$", "$$x$$", "$\\displaystyle \\int x$", "\\frac{1}{2}", "\\[x\\]"])
+@pytest.mark.parametrize(
+    "text", ["$\\frac{1}{2}$", "$$x$$", "$\\displaystyle \\int x$", "\\frac{1}{2}", "\\[x\\]"]
+)
 def test_latex_is_set(text: str):
     assert 'class="katex' in html_of(shown({"text/latex": text, "image/png": PIXEL}))
 
@@ -164,11 +193,20 @@ def test_large_json_is_text():
 
 
 def test_a_pdf_can_be_saved():
-    assert 'href="data:application/pdf;base64,JVBERi0=' in html_of(shown({"application/pdf": "JVBERi0="}))
+    assert 'href="data:application/pdf;base64,JVBERi0=' in html_of(
+        shown({"application/pdf": "JVBERi0="})
+    )
 
 
 def test_a_script_alone_is_shown_and_not_run():
-    html = html_of(shown({"application/javascript": "alert(1)", "text/plain": "<IPython.core.display.Javascript object>"}))
+    html = html_of(
+        shown(
+            {
+                "application/javascript": "alert(1)",
+                "text/plain": "<IPython.core.display.Javascript object>",
+            }
+        )
+    )
     assert "which a page does not run" in html
     assert not Parsed(html).all("script")
 
@@ -187,7 +225,10 @@ def test_an_error_shows_name_value_and_traceback():
         (None, "unknown type None"),
         ({"output_type": "display_data"}, "cannot show: nothing"),
         ({"output_type": "display_data", "data": []}, "cannot show: nothing"),
-        ({"output_type": "display_data", "data": {"application/x-thing": 1}}, "cannot show: application/x-thing"),
+        (
+            {"output_type": "display_data", "data": {"application/x-thing": 1}},
+            "cannot show: application/x-thing",
+        ),
         ({"output_type": "display_data", "data": {"image/png": "<b>"}}, "is not valid base64"),
         ({"output_type": "display_data", "data": {"image/png": None}}, "<img"),
         ({"output_type": "display_data", "data": {"text/html": {"a": 1}}}, "1"),
@@ -195,7 +236,10 @@ def test_an_error_shows_name_value_and_traceback():
         ({"output_type": "stream", "text": 5}, "5"),
         ({"output_type": "error"}, "Error"),
         ({"output_type": "error", "traceback": "text", "ename": None, "evalue": 7}, "7"),
-        ({"output_type": "execute_result", "data": {"text/plain": ["a", "b"]}, "metadata": 3}, "ab"),
+        (
+            {"output_type": "execute_result", "data": {"text/plain": ["a", "b"]}, "metadata": 3},
+            "ab",
+        ),
     ],
 )
 def test_a_strange_output_is_named_in_its_place(output: Any, said: str):
@@ -207,12 +251,28 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 def test_widgets_show_their_last_state():
     states = {
-        "box": {"_model": "HBoxModel", "children": ["IPY_MODEL_bar", "IPY_MODEL_html", "IPY_MODEL_pick", "IPY_MODEL_gone", 3]},
-        "bar": {"_model": "FloatProgressModel", "value": 3, "min": 0, "max": 4, "description": "part"},
+        "box": {
+            "_model": "HBoxModel",
+            "children": ["IPY_MODEL_bar", "IPY_MODEL_html", "IPY_MODEL_pick", "IPY_MODEL_gone", 3],
+        },
+        "bar": {
+            "_model": "FloatProgressModel",
+            "value": 3,
+            "min": 0,
+            "max": 4,
+            "description": "part",
+        },
         "html": {"_model": "HTMLModel", "value": "<b onclick=x>75 %</b>"},
-        "pick": {"_model": "DropdownModel", "index": 1, "_options_labels": ["a", "b"], "description": "pick"},
+        "pick": {
+            "_model": "DropdownModel",
+            "index": 1,
+            "_options_labels": ["a", "b"],
+            "description": "pick",
+        },
     }
-    html = str(draw(shown({WIDGET: {"model_id": "box"}, "text/plain": "HBox()"}), states=states).html)
+    html = str(
+        draw(shown({WIDGET: {"model_id": "box"}, "text/plain": "HBox()"}), states=states).html
+    )
     assert '<progress max="1" value="0.7500">' in html
     assert "<b>75 %</b>" in html
     assert '<output class="widget-value">b</output>' in html
@@ -224,4 +284,6 @@ def test_a_widget_that_holds_itself_ends():
 
 
 def test_a_widget_without_state_is_its_text():
-    assert "IntSlider(value=3)" in html_of(shown({WIDGET: {"model_id": "x"}, "text/plain": "IntSlider(value=3)"}))
+    assert "IntSlider(value=3)" in html_of(
+        shown({WIDGET: {"model_id": "x"}, "text/plain": "IntSlider(value=3)"})
+    )

@@ -26,12 +26,21 @@ from tests.pages.builders import Parsed
         ("<a href='data:text/html,x'>a</a>", '<a rel="noopener noreferrer">a</a>'),
         ("<a href='//evil/x'>a</a>", '<a rel="noopener noreferrer">a</a>'),
         ("<a href='#Two words'>a</a>", '<a href="#u-Two-words" rel="noopener noreferrer">a</a>'),
-        ("<a href='../b.ipynb#x'>a</a>", '<a href="../b.ipynb.html" rel="noopener noreferrer">a</a>'),
-        ("<p class='verdict failed' id='top'>a</p>", '<p class="u-verdict u-failed" id="u-top">a</p>'),
+        (
+            "<a href='../b.ipynb#x'>a</a>",
+            '<a href="../b.ipynb.html" rel="noopener noreferrer">a</a>',
+        ),
+        (
+            "<p class='verdict failed' id='top'>a</p>",
+            '<p class="u-verdict u-failed" id="u-top">a</p>',
+        ),
         ("<p style='color:red;position:fixed'>a</p>", '<p style="color:red">a</p>'),
         ("<meta http-equiv=refresh content=0><link rel=prefetch href=x><base href=x>a", "a"),
         ("<form action=x><input name=a><button>b</button></form>", '<input type="checkbox">b'),
-        ("<audio controls src='data:audio/wav;base64,AA'></audio>", '<audio controls="" src="data:audio/wav;base64,AA"></audio>'),
+        (
+            "<audio controls src='data:audio/wav;base64,AA'></audio>",
+            '<audio controls="" src="data:audio/wav;base64,AA"></audio>',
+        ),
     ],
 )
 def test_html_is_reduced(html: str, expected: str):
@@ -42,7 +51,7 @@ def test_a_style_sheet_is_kept_only_where_it_is_confined():
     html = "<style>.a{color:red}</style><p class=a id=b>x</p>"
     assert sanitise.clean(html) == '<p class="u-a" id="u-b">x</p>'
     assert sanitise.clean(html, scope="o1-0") == (
-        "<style>#o1-0 .o1-0-a{color:red}\n</style>" '<p class="o1-0-a" id="o1-0-b">x</p>'
+        '<style>#o1-0 .o1-0-a{color:red}\n</style><p class="o1-0-a" id="o1-0-b">x</p>'
     )
 
 
@@ -58,7 +67,9 @@ def test_active_html_is_recognised():
     assert not sanitise.is_active("<p>on a line = 3</p><table><tr><td>")
 
 
-@pytest.mark.parametrize("unit", ["<div>", "<b>", "<table><tr><td>", "<div><p>", "<a>", "<svg>", "<math>", "<font><i>"])
+@pytest.mark.parametrize(
+    "unit", ["<div>", "<b>", "<table><tr><td>", "<div><p>", "<a>", "<svg>", "<math>", "<font><i>"]
+)
 def test_deep_nesting_is_shown_as_text_and_quickly(unit: str):
     start = time.process_time()
     cleaned = sanitise.clean(unit * 100_000)
@@ -66,7 +77,23 @@ def test_deep_nesting_is_shown_as_text_and_quickly(unit: str):
     assert Parsed(cleaned).problems == []
 
 
-@pytest.mark.parametrize("unit", ["<br>", "<p>a", "<tr><td>1</td></tr>", "<b>x</b>", "<", "&", "<!--", "<p a=", "<style>", "<svg", "<td>x", "<li>y"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "<br>",
+        "<p>a",
+        "<tr><td>1</td></tr>",
+        "<b>x</b>",
+        "<",
+        "&",
+        "<!--",
+        "<p a=",
+        "<style>",
+        "<svg",
+        "<td>x",
+        "<li>y",
+    ],
+)
 def test_time_is_linear_in_the_length(unit: str):
     start = time.process_time()
     sanitise.clean(unit * (400_000 // len(unit)), scope="o")
@@ -76,8 +103,37 @@ def test_time_is_linear_in_the_length(unit: str):
 
 HTML = st.lists(
     st.sampled_from(
-        ["<b>", "</b>", "<script>", "</script>", "<style>", "</style>", "<svg>", "</svg>", "<p style='", "'>", '">', "<a href=javascript:", "<table>", "<td>",
-         "<!--", "-->", "<![CDATA[", "]]>", "<title>", "</title>", "<noscript>", "<textarea>", "<math><mtext>", "<img src=x onerror=a>", "x", "&lt;", "\x00", "<xmp>", "<template>"]
+        [
+            "<b>",
+            "</b>",
+            "<script>",
+            "</script>",
+            "<style>",
+            "</style>",
+            "<svg>",
+            "</svg>",
+            "<p style='",
+            "'>",
+            '">',
+            "<a href=javascript:",
+            "<table>",
+            "<td>",
+            "<!--",
+            "-->",
+            "<![CDATA[",
+            "]]>",
+            "<title>",
+            "</title>",
+            "<noscript>",
+            "<textarea>",
+            "<math><mtext>",
+            "<img src=x onerror=a>",
+            "x",
+            "&lt;",
+            "\x00",
+            "<xmp>",
+            "<template>",
+        ]
     ),
     max_size=25,
 ).map("".join)

@@ -239,4 +239,3 @@ def run_job(containers: Containers, pipeline_tools: Path) -> Callable[..., Job]:
         return Job(ran, clone.root / ".gitlab-ci-local/artifacts" / name)
 
     return run
-

@@ -47,7 +47,9 @@ def test_package_index_and_token_stay_out(containers: Containers, image: str) ->
     environment = json.loads(settings)["Docker"]["config"]["Env"]
     assert sorted(line.split("=")[0] for line in environment) == ["HOME", "LANG", "PATH", "USER"]
     ran = containers.run(
-        image, ["grep", "-rlF", SECRET, "/etc", "/kaniko", "/opt", "/root", "/tmp", "/var"], user="0:0"
+        image,
+        ["grep", "-rlF", SECRET, "/etc", "/kaniko", "/opt", "/root", "/tmp", "/var"],
+        user="0:0",
     )
     assert ran.out == ""
 

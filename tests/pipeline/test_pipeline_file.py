@@ -54,7 +54,9 @@ def test_jobs_are_written_out() -> None:
 
 def test_every_job_can_be_interrupted_and_ends() -> None:
     pipeline = yaml.safe_load(PIPELINE.read_text())
-    jobs = {name: job for name, job in pipeline.items() if isinstance(job, dict) and "script" in job}
+    jobs = {
+        name: job for name, job in pipeline.items() if isinstance(job, dict) and "script" in job
+    }
     assert set(jobs) == {"build-image", "notebooks", "check"}
     for job in jobs.values():
         assert job["interruptible"] is True

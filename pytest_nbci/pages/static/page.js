@@ -28,7 +28,7 @@
     frame.setAttribute("sandbox", "allow-scripts");
     frame.setAttribute("referrerpolicy", "no-referrer");
     frame.title = host.dataset.label || "output";
-    frame.style.height = `${Math.max(host.offsetHeight, 200)}px`;
+    frame.style.height = `${Math.max(host.offsetHeight, host.dataset.kind === "html" ? 200 : 0)}px`;
     frames.set(frame, host);
     frame.srcdoc =
       '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>output</title>' +
