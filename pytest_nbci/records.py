@@ -149,6 +149,7 @@ class Record:
     flaky: bool = False
     reproduce: str = ""
     warnings: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     schema: str = SCHEMA
     extra: Mapping[str, Any] = field(default_factory=dict)
 

@@ -119,6 +119,7 @@ def _record(item: NotebookItem, attempt: Attempt) -> Record:
         source_sha256=read.source_sha256 if read else "",
         attempts=attempt.number,
         reproduce=reproduce_line(item),
+        kept=tuple(sorted(attempt.kept)),
         warnings=_warnings(attempt, context.destination),
     )
 

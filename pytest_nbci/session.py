@@ -292,7 +292,7 @@ class Worker:
             text = records.dump_json(content)
             # A lone surrogate is no UTF-8, but its escape is valid JSON.
             store.put(base, text.encode("utf-8", "backslashreplace"))
-            record = self._write_page(f"{base}.html", content, record)
+        record = self._write_page(f"{base}.html", content or {}, record)
         store.put(f"{base}.json", record.to_json().encode("utf-8", "backslashreplace"))
 
     def _write_page(self, key: str, content: Mapping[str, Any], record: Record) -> Record:

@@ -311,7 +311,8 @@ def open_s3_store(
     if "AWS_REQUEST_CHECKSUM_CALCULATION" not in os.environ:
         config = config.merge(Config(request_checksum_calculation="when_required"))
     with _told(url, "reach"):
-        client = boto3.client("s3", config=config)
+        # A session of its own: boto3's default one keeps the first credentials it found.
+        client = boto3.session.Session().client("s3", config=config)
     return S3Store(client, bucket, prefix)
 
 

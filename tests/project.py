@@ -153,7 +153,7 @@ class Project:
         return self.run(sys.executable, "-m", "pytest", *plugins, *arguments, cwd=cwd, **env)
 
     def run(
-        self, *command: str, cwd: Path | None = None, timeout_s: float = 120, **env: str
+        self, *command: str, cwd: Path | None = None, timeout_s: float = 300, **env: str
     ) -> Ran:
         """Run any command in the project."""
         done = subprocess.run(

@@ -13,10 +13,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -47,6 +49,11 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it without waiting until it answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
@@ -56,6 +63,10 @@ class Server:
                 env={**os.environ, **self.env},
                 start_new_session=True,
             )
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        assert self.process is not None
         end = time.monotonic() + _START_S
         while time.monotonic() < end:
             with (
@@ -169,9 +180,7 @@ def new_minio(folder: Path) -> Minio:
 
 def new_mlflow_server(folder: Path, *options: str) -> Server:
     """An MLflow server on data in ``folder``, not started yet."""
-    try:
-        import flask  # noqa: F401 - of the full mlflow package only
-    except ImportError:
+    if find_spec("flask") is None:  # of the full mlflow package only
         missing("the MLflow server", "pip install mlflow")
     port = free_port()
     return Server(
@@ -197,10 +206,39 @@ def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def mlflow_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """An MLflow server for the whole session; use an experiment of your own, leave it running."""
-    with running(new_mlflow_server(tmp_path_factory.mktemp("mlflow"))) as server:
+    server = request.config.stash.get(_LAUNCHED, None)
+    if server is None:
+        server = new_mlflow_server(tmp_path_factory.mktemp("mlflow"))
+        server.launch()
+    try:
+        server.wait()
         yield server
+    finally:
+        server.stop()
+
+
+_LAUNCHED = pytest.StashKey[Server]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The MLflow server takes 10 s and more to start: let other tests run meanwhile."""
+    wanted = any("mlflow_server" in getattr(item, "fixturenames", ()) for item in session.items)
+    if wanted and not session.config.option.collectonly and find_spec("flask") is not None:
+        server = new_mlflow_server(Path(tempfile.mkdtemp(prefix="nbci-mlflow-")))
+        server.launch()
+        session.config.stash[_LAUNCHED] = server
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what was launched, also when no test came to use it."""
+    server = config.stash.get(_LAUNCHED, None)
+    if server is not None:
+        server.stop()
+        shutil.rmtree(server.log.parent, ignore_errors=True)
 
 
 @pytest.fixture

@@ -155,7 +155,9 @@ class _Turn:
 
     def __init__(self, destination: Destination) -> None:
         self._destination = destination
-        self._path = _marker(destination).with_suffix(".lock")
+        file = database(destination.tracking_uri) or _marker(destination)
+        # Beside the database, which may serve several checkouts.
+        self._path = file.with_name(f"{file.name}.lock")
 
     def __enter__(self) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_nbci.delivery.lane import AwayError
-from pytest_nbci.delivery.outbox import files_of, session_files, stale, stamp
+from pytest_nbci.delivery.outbox import files_of, session_files, stamp
 from pytest_nbci.errors import DeliveryError
 from pytest_nbci.store import http_status
 
@@ -76,8 +76,10 @@ def weighed(error: DeliveryError) -> DeliveryError:
 def _upload(
     store: S3Store, files: Mapping[str, Path], journal: Journal, alive: Callable[[], None]
 ) -> None:
-    for key, path in stale(files, store.url, journal.marks()).items():
+    for key, path in files.items():
         before = stamp(path)
+        if journal.stamp(store.url, key) == before:
+            continue
         try:
             store.put(key, path, lambda _: alive())
         except DeliveryError as error:

@@ -158,19 +158,13 @@ def inputs(record: Record) -> list[tuple[str, str]]:
 
 
 def kept_files(record: Record) -> list[tuple[str, str]]:
-    """The kept files, with links to where they lie next to the page.
-
-    The record's reader keeps fields it does not know; ``kept`` is one that a run adds.
-    """
-    kept = record.extra.get("kept", ()) if isinstance(record.extra, Mapping) else ()
-    kept = getattr(record, "kept", None) or kept
+    """The kept files, with links to where they lie next to the page."""
     folder = record.notebook.rpartition("/")[2].removesuffix(".ipynb")
-    rows = []
-    for item in kept if isinstance(kept, list | tuple) else ():
-        name = item.get("path") if isinstance(item, Mapping) else item
-        if isinstance(name, str) and ".." not in name.split("/"):
-            rows.append((one_line(name), quote(straight(f"{folder}.files/{name}"))))
-    return rows
+    return [
+        (one_line(name), quote(straight(f"{folder}.files/{name}")))
+        for name in record.kept
+        if isinstance(name, str) and ".." not in name.split("/")
+    ]
 
 
 def breakable(path: str) -> Markup:

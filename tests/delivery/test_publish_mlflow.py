@@ -249,7 +249,7 @@ def test_a_result_that_another_machine_logged_is_found_and_not_logged_again(
     assert {run["run_id"] for run in again} <= set(delivered.everything)
 
 
-def test_the_store_and_mlflow_wait_for_each_other_in_nothing(  # noqa: PLR0917 - fixtures
+def test_the_store_and_mlflow_wait_for_each_other_in_nothing(
     tracked: Desk, runs: Runs, experiment: str, minio: Minio, bucket: str, mlflow_door: Proxy
 ):
     mlflow_door.set("shut")

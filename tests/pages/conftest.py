@@ -58,6 +58,16 @@ class Browser:
         finally:
             self.driver.switch_to.default_content()
 
+    def wait_in_frame(self, index: int, condition: str, seconds: float = 10) -> Any:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            found = self.in_frame(index, f"return {condition}")
+            if found:
+                return found
+            time.sleep(0.1)
+        text = self.in_frame(index, "return document.body.innerText")
+        pytest.fail(f"never true in frame {index}: {condition}; it says {text!r}")
+
     def resize(self, width: int, height: int, *, dark: bool = False) -> None:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)

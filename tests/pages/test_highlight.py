@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_nbci.pages.highlight import code_lines
 from pytest_nbci.pages.text import straight
-from tests.pages.builders import Parsed
+from tests.pages.builders import Parsed, budget
 
 
 def text_of(lines: list[str]) -> str:
@@ -53,7 +53,7 @@ def test_other_languages_keep_every_character(language: str):
 def test_a_very_long_cell_is_shown_plain_and_quickly():
     start = time.process_time()
     lines = code_lines("x <- c(1, 2)\n" * 100_000, "r")
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < budget(2)
     assert len(lines) == 100_001
 
 
@@ -74,4 +74,4 @@ def test_no_character_of_python_is_lost(source: str):
 def test_time_is_linear_in_the_length(unit: str):
     start = time.process_time()
     code_lines(unit * (150_000 // len(unit)), "python")
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < budget(2)

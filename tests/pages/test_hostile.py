@@ -220,7 +220,7 @@ def hostile_record(url: str) -> Record:
         environment={html: {html: html}},
         reproduce=html,
         warnings=(html,),
-        extra={"kept": [html, {"path": "../../etc"}]},
+        kept=(html, "../../etc"),
     )
 
 

@@ -14,6 +14,7 @@ from pytest_nbci.pages import render_page
 from pytest_nbci.records import Cell, Commit, Frame
 from tests.pages.builders import (
     Parsed,
+    budget,
     code,
     error,
     failed_record,
@@ -156,7 +157,7 @@ def test_parameters_environment_inputs_files_and_warnings_are_listed():
         environment={"python": "3.11.7"},
         inputs=({"path": "data/train.csv", "bytes": 2048, "origin": "test data"},),
         warnings=("Cells ran out of order.",),
-        extra={"kept": ["out/a b.png"]},
+        kept=("out/a b.png",),
         stderr_tail="last words",
         attempts=2,
         flaky=True,
@@ -279,7 +280,7 @@ def test_a_record_of_wrong_types_has_a_page():
         inputs=(1, {"bytes": "x"}),
         job=None,
         warnings=(3,),
-        extra={"kept": 5},
+        kept=(5,),
         message=None,
         cure=None,
         profile=None,
@@ -317,7 +318,7 @@ def test_marks_that_reorder_text_are_spelled_out_in_code_and_names():
 def test_importing_the_package_costs_nothing():
     script = (
         "import sys, time, typing; sys.path.insert(0, '.'); import pytest_nbci;"
-        "start = time.perf_counter(); import pytest_nbci.pages; took = time.perf_counter() - start;"
+        "start = time.process_time(); import pytest_nbci.pages; took = time.process_time() - start;"
         "heavy = {'jinja2', 'pygments', 'markdown_it', 'nh3', 'quickjs', 'markupsafe'} & set(sys.modules);"
         "print(took * 1000, sorted(heavy))"
     )
@@ -329,7 +330,7 @@ def test_importing_the_package_costs_nothing():
         )
         for _ in range(5)
     )
-    assert best < 5
+    assert best < budget(5)
     assert (
         "[]"
         in subprocess.run(

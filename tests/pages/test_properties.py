@@ -146,7 +146,7 @@ RECORD = st.builds(
     inputs=st.lists(st.dictionaries(TEXT, JSON, max_size=2), max_size=2).map(tuple),
     reproduce=TEXT,
     warnings=st.lists(TEXT, max_size=2).map(tuple),
-    extra=st.dictionaries(st.just("kept"), JSON),
+    kept=st.lists(JSON, max_size=2).map(tuple),
 )
 QUIET = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
