@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,8 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_argument("--branch", help="only of this branch")
     runs.add_argument("--author", help="only of authors whose name or e-mail contains this")
     runs.add_argument("--commit", help="only of the commit that begins with this")
-    runs.add_argument("--since", metavar="YYYY-MM-DD", help="only from this day (UTC) on")
-    runs.add_argument("-n", "--limit", type=int, default=_SHOWN, help="at most (%(default)s)")
+    runs.add_argument(
+        "--since", metavar="YYYY-MM-DD", type=_day, help="only from this day (UTC) on"
+    )
+    runs.add_argument("-n", "--limit", type=_count, default=_SHOWN, help="at most (%(default)s)")
     runs.add_argument("--json", action="store_true", help="one JSON object a line")
     _add_setting(runs, "store")
     runs.set_defaults(run=_runs)
@@ -103,6 +106,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_setting(show, "store")
     show.set_defaults(run=_show)
     return parser
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day like 2026-01-31") from None
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
 
 
 def _add_setting(parser: argparse.ArgumentParser, name: str) -> None:

@@ -47,6 +47,7 @@ class Attempt:
     verdict: Verdict | None = None
     skip_reason: str | None = None
     stood_in: bool = False
+    warnings: tuple[str, ...] = ()
     kept: Mapping[str, Path] = field(default_factory=dict)
 
 

@@ -109,7 +109,10 @@ class Controller:
         """Complete the session's record, then wait for the publisher."""
         self._end_live()
         try:
-            self._session.finish(int(exitstatus))
+            for name in self._session.finish(int(exitstatus)):
+                self._problems.append(f"{name} is lost: it began and left no result")
+                if self._follower is not None:
+                    self._follower.result_written(name)
         except DeliveryError as error:
             self._problems.append(str(error))
         if self._follower is not None:

@@ -40,6 +40,7 @@ def nbci_run(
         yield lambda: _conclude(item, verdict)
         return
     collection = request.config.stash[COLLECTION]
+    collection.worker.note_begun(item.notebook_name)
     bench = collection.worker.bench
     try:
         data = check_data(nbci_test_data, _origin_of_data(item))
@@ -54,11 +55,12 @@ def nbci_run(
         if item.attempt.verdict is not None and item.attempt.verdict.outcome == "passed":
             bench.passed(order, chain)
     finally:
-        item.attempt.kept = run.kept_files()
         try:
             run.close()
         except DataError as error:
             raise _data_problem(item, error) from error
+        finally:
+            item.attempt.kept = run.kept_files()  # after the kernel: its exit may remove some
 
 
 def _conclude(item: NotebookItem, verdict: Verdict) -> None:

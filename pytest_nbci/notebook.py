@@ -74,17 +74,20 @@ def load(path: Path, name: str) -> Notebook:
     cells = content["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     metadata = content["metadata"]
-    kernelspec = metadata.get("kernelspec") or {}
-    language = (
-        (metadata.get("language_info") or {}).get("name") or kernelspec.get("language") or "python"
-    )
+    kernelspec, info = _table(metadata, "kernelspec"), _table(metadata, "language_info")
+    language = info.get("name") or kernelspec.get("language") or "python"
     return Notebook(
         content=content,
         language=str(language),
-        kernel_name=kernelspec.get("name"),
+        kernel_name=str(kernelspec["name"]) if kernelspec.get("name") else None,
         numbers={cell["id"]: number for number, cell in enumerate(code, 1)},
         source_sha256=hashlib.sha256(data).hexdigest(),
     )
+
+
+def _table(metadata: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = metadata.get(key)
+    return found if isinstance(found, Mapping) else {}
 
 
 def tags(cell: Mapping[str, Any]) -> tuple[str, ...]:
@@ -179,7 +182,7 @@ def _upgrade(content: dict[str, Any], name: str) -> dict[str, Any]:
         "cells": cells,
         "metadata": metadata,
         "nbformat": FORMAT,
-        "nbformat_minor": max(FORMAT_MINOR, int(content.get("nbformat_minor") or 0)),
+        "nbformat_minor": FORMAT_MINOR,
     }
 
 
@@ -208,8 +211,18 @@ def _cell(cell: Mapping[str, Any]) -> dict[str, Any]:
     if kind not in ("code", "markdown", "raw"):
         raise ValueError(f"cell_type {kind!r}")
     text = source if isinstance(source, str) else "".join(source)
-    plain = {**cell, "source": text, "metadata": dict(cell.get("metadata") or {})}
+    metadata = dict(cell.get("metadata") or {})
+    if "tags" in metadata:
+        metadata["tags"] = _tags(metadata["tags"])
+    plain = {**cell, "source": text, "metadata": metadata}
     return {**plain, "outputs": []} if kind == "code" else plain
+
+
+def _tags(found: object) -> list[str]:
+    """Tags as a list of str, whatever was stored; other readers take a lone str for several."""
+    if isinstance(found, str):
+        return [found]
+    return [str(tag) for tag in found] if isinstance(found, list) else []
 
 
 def _give_ids(cells: list[dict[str, Any]]) -> None:

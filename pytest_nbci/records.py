@@ -235,6 +235,21 @@ def summary_of(record: Record) -> Summary:
     )
 
 
+def lost_record(session: Session, notebook: str, why: str = "the session was killed") -> Record:
+    """The record of a notebook that was planned, and left no result when the session ended."""
+    return Record(
+        session=session.session,
+        project=session.project,
+        notebook=notebook,
+        outcome="lost",
+        message=f"{notebook}: {why} before the notebook was done.",
+        cure="Run it again.",
+        started_at=session.started_at,
+        commit=session.commit,
+        profile=session.profile,
+    )
+
+
 def new_session_name(started: datetime, commit_id: str | None) -> str:
     """``<YYYYMMDDTHHMMSSZ>-<commit8>-<6 random hex>``; zeros stand for "no commit yet"."""
     stamp = started.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")

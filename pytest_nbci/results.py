@@ -43,8 +43,18 @@ def summary_in(report: pytest.TestReport) -> Summary | None:
 def _note(item: NotebookItem, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     attempt = item.attempt
     error = call.excinfo.value if call.excinfo is not None else None
-    if isinstance(error, SetupProblem):
+    if report.when == "teardown" and attempt.verdict and attempt.verdict.outcome != "passed":
+        # What happened first stays the verdict.
+        if isinstance(error, SetupProblem):
+            attempt.warnings = (*attempt.warnings, error.verdict.message)
+        elif call.excinfo is not None:
+            said = _foreign(item, call.excinfo, "teardown").message
+            attempt.warnings = (*attempt.warnings, said)
+    elif isinstance(error, SetupProblem):
         attempt.verdict = error.verdict
+    elif hasattr(report, "wasxfail") and report.skipped:
+        attempt.skip_reason = f"failed as expected (xfail): {report.wasxfail}"
+        attempt.verdict = Verdict("skipped")
     elif isinstance(error, pytest.skip.Exception):
         attempt.skip_reason = str(error.msg)
         attempt.verdict = Verdict("skipped")
@@ -125,11 +135,11 @@ def _record(item: NotebookItem, attempt: Attempt) -> Record:
 
 
 def _warnings(attempt: Attempt, destination: Destination) -> tuple[str, ...]:
-    found = attempt.run.warnings if attempt.run else ()
+    found = (*(attempt.run.warnings if attempt.run else ()), *attempt.warnings)
     if not attempt.stood_in:
         return found
-    said = f"MLflow at {destination.tracking} did not answer: this notebook's own runs"
-    return (*found, f"{said} wait in .nbci and are delivered with the result")
+    said = f"This notebook's own MLflow runs wait in .nbci for {destination.tracking}"
+    return (*found, f"{said}; they are delivered with the result")
 
 
 def _job() -> dict[str, Any]:

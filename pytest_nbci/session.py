@@ -35,6 +35,7 @@ from pytest_nbci.store import FolderStore
 STATE_FOLDER = ".nbci"
 INDEX = "index.html"
 _SELECTED = "selected"
+_BEGUN = "begun"
 _MLFLOW = "mlflow"
 
 _LOCK_FILES = (
@@ -172,14 +173,31 @@ class Session:
         )
         self._write(complete=False, exit_status=None)
 
-    def finish(self, exit_status: int) -> None:
+    def finish(self, exit_status: int) -> list[str]:
         """Replace the session's record by the complete one.
+
+        Returns:
+            Notebooks that began and left no result (Ctrl-C, a crashed worker): they are lost.
 
         Raises:
             DeliveryError: The results folder cannot be written.
         """
-        if self._plan:
-            self._write_index(self._write(complete=True, exit_status=exit_status))
+        if not self._plan:
+            return []
+        session = self._session(complete=True, exit_status=exit_status)
+        begun = {
+            name.decode()
+            for path in self.scratch.glob(f"*/{_BEGUN}")
+            for name in path.read_bytes().split(b"\0")[:-1]
+        }
+        lost = sorted(begun - set(self.results))
+        for name in lost:
+            record = records.lost_record(session, name, "pytest or its worker ended")
+            key = f"{self.context.prefix}/{name}.json"
+            self.context.store.put(key, record.to_json().encode("utf-8", "backslashreplace"))
+            self.results[name] = records.summary_of(record)
+        self._write_index(self._write(complete=True, exit_status=exit_status))
+        return lost
 
     def close(self) -> None:
         """Remove the scratch folder."""
@@ -197,9 +215,9 @@ class Session:
         page = render_index(session, read).encode("utf-8", "xmlcharrefreplace")
         context.store.put(f"{context.prefix}/{INDEX}", page)
 
-    def _write(self, *, complete: bool, exit_status: int | None) -> records.Session:
+    def _session(self, *, complete: bool, exit_status: int | None) -> records.Session:
         context = self.context
-        session = records.Session(
+        return records.Session(
             session=context.session,
             project=context.project,
             complete=complete,
@@ -213,6 +231,10 @@ class Session:
             plan=self._plan,
             results=tuple(self.results[name] for name in sorted(self.results)),
         )
+
+    def _write(self, *, complete: bool, exit_status: int | None) -> records.Session:
+        session = self._session(complete=complete, exit_status=exit_status)
+        context = self.context
         data = session.to_json().encode("utf-8", "backslashreplace")
         context.store.put(f"{context.prefix}/_session.json", data)
         return session
@@ -225,29 +247,37 @@ class Worker:
         self.context = context
         self.snapshot = snapshot
         self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         self._tracking = context.destination
+
+    def note_begun(self, name: str) -> None:
+        """A notebook begins: should its result never come, the controller knows it is lost."""
+        with (self._folder / _BEGUN).open("ab") as file:
+            file.write(name.encode() + b"\0")
 
     def announce(self, selected: Sequence[str]) -> None:
         """Tell the controller what was collected: node ids alone do not name files safely."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         data = b"\0".join(os.fsencode(path) for path in selected)
         (self._folder / _SELECTED).write_bytes(data)
 
     @cached_property
     def bench(self) -> Bench:
         """Made when the first notebook runs."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         return Bench(self.snapshot, self.context.repository.prefix, self._folder)
 
     def tracking_for(self, read: Notebook) -> Destination:
         """Where the notebook's own MLflow runs go, ready before its kernel starts.
 
-        The embedded database is made here, since kernels would race to make it; it also stands in
-        for a server that does not answer, for the rest of the session.
+        The embedded database is made here, since kernels would race to make it. It stands in for
+        a server that does not answer, for the rest of the session; and at the desk, where nothing
+        is published: a later ``nbci publish`` brings the runs with the result.
         """
         if self._tracking.tracking_uri is None or not self._may_log(read):
             return self._tracking
-        self._tracking = stand_in(self._tracking)
+        if self.context.publishes:
+            self._tracking = stand_in(self._tracking)
+        else:
+            self._tracking = self._tracking.embedded()
         # What is wrong there, the notebook's own logging and the delivery say.
         with contextlib.suppress(NbciError):
             prepare_tracking(self._tracking)

@@ -8,6 +8,7 @@ settings: the notebook's own metadata ``nbci``, ``[[tool.nbci.notebook]]`` (late
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -31,7 +32,7 @@ class Kind:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and value < math.inf
 
 
 def is_plain(value: object) -> bool:

@@ -101,9 +101,9 @@ class FolderStore:
     ) -> None:
         """Write atomically: temporary file, fsync, rename."""
         del progress  # a local copy is quick
-        data = content.read_bytes() if isinstance(content, Path) else content
         path = self.path(key)
         try:
+            data = content.read_bytes() if isinstance(content, Path) else content
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, data)
         except OSError as error:

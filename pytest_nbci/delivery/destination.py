@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -42,6 +42,12 @@ class Destination:
         """The destination that ``to_dict`` wrote."""
         paths = {"results": Path(data["results"]), "state": Path(data["state"])}
         return cls(**{**data, **paths})
+
+    def embedded(self) -> Destination:
+        """The same with the embedded database; unchanged where tracking is off."""
+        if self.tracking_uri is None:
+            return self
+        return replace(self, tracking_uri=embedded_uri(self.state))
 
     @property
     def journals(self) -> Path:

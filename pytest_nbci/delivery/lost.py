@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_nbci.delivery.outbox import RECORD
 from pytest_nbci.errors import NbciError
-from pytest_nbci.records import Record, Session, is_dead
+from pytest_nbci.records import Session, is_dead, lost_record
 from pytest_nbci.store import FolderStore
 
 if TYPE_CHECKING:
@@ -36,18 +36,7 @@ def write_lost(folder: Folder, wait_s: float = 0.0) -> list[str]:
     for planned in session.plan:
         path = folder.path(planned.notebook + RECORD)
         if planned.due and not path.exists():
-            record = Record(
-                session=session.session,
-                project=session.project,
-                notebook=planned.notebook,
-                outcome="lost",
-                cause="lost",
-                message=f"{planned.notebook}: the session was killed before the notebook was done.",
-                cure="Run it again.",
-                started_at=session.started_at,
-                commit=session.commit,
-                profile=session.profile,
-            )
+            record = lost_record(session, planned.notebook)
             data = record.to_json().encode("utf-8", "backslashreplace")
             FolderStore(folder.results).put(folder.key(planned.notebook + RECORD), data)
             lost.append(planned.notebook)

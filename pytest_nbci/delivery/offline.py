@@ -7,7 +7,6 @@ known by its tag, and its status is set last.
 
 from __future__ import annotations
 
-import dataclasses
 import http.client
 import tempfile
 import urllib.error
@@ -41,7 +40,7 @@ def stand_in(destination: Destination) -> Destination:
     uri = destination.tracking_uri
     if uri is None or urlsplit(uri).scheme not in {"http", "https"} or _answers(uri):
         return destination
-    return dataclasses.replace(destination, tracking_uri=embedded_uri(destination.state))
+    return destination.embedded()
 
 
 def _answers(uri: str) -> bool:

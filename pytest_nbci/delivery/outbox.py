@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 RECORD = ".json"
 TRACKED = ".mlflow.json"
+PASSED = "_passed"  # fingerprints, no project's results
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _SESSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{1,8}-[0-9a-f]{6}")
 
@@ -61,7 +62,7 @@ def sessions(results: Path) -> Iterator[Folder]:
     for parent, names, _ in os.walk(results):
         names.sort()
         days = [name for name in names if _DATE.fullmatch(name)]
-        names[:] = [name for name in names if name not in days and not name.startswith("_")]
+        names[:] = [name for name in names if name not in days and name != PASSED]
         project = os.path.relpath(parent, results).replace(os.sep, "/")
         for day in days:
             for session in sorted(_listed(f"{parent}/{day}")):
@@ -75,7 +76,7 @@ def find(results: Path, session: str) -> Folder | None:
     for parent, names, _ in os.walk(results):
         if day in names and os.path.isdir(f"{parent}/{day}/{session}"):  # noqa: PTH112 - a walk
             return Folder(results, os.path.relpath(parent, results).replace(os.sep, "/"), session)
-        names[:] = [n for n in names if not _DATE.fullmatch(n) and not n.startswith("_")]
+        names[:] = [n for n in names if not _DATE.fullmatch(n) and n != PASSED]
     return None
 
 

@@ -187,7 +187,7 @@ class Work:
                 except ImportError as error:
                     raise AwayError(
                         f"MLflow cannot be imported ({error}).",
-                        "Install mlflow-skinny, or set NBCI_MLFLOW=off.",
+                        "Install mlflow-skinny, or set MLFLOW_TRACKING_URI=off.",
                         final=True,
                     ) from error
                 tracking.experiment_id()

@@ -8,10 +8,10 @@ these is a plain ``cell_error``.
 from __future__ import annotations
 
 import ast
-import builtins
 import importlib.util
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from pytest_nbci.notebook import Notebook
+from pytest_nbci.notebook import SKIP_EXECUTION, Notebook, tags
 from pytest_nbci.records import Failure
 
 
@@ -152,13 +152,35 @@ def _missing_data(scene: Scene) -> Diagnosis | None:
     if match is None:
         return None
     name = match[2]
-    if re.search(r"subprocess\.py:\d+, in Popen", scene.traceback):
+    if _is_being_written(scene):
+        folder = Path(name).parent.as_posix()
+        return Diagnosis(
+            "cell_error",
+            f" (there is no folder {folder} here: git keeps no empty folders)",
+            f"Create it in the notebook: Path({folder!r}).mkdir(parents=True, exist_ok=True).",
+        )
+    if (
+        re.search(r"subprocess\.py:\d+, in Popen", scene.traceback)
+        and "/" not in name
+        and not shutil.which(name)
+    ):
         return Diagnosis(
             "cell_error",
             f" (the program {name} is not installed)",
             f"Install {name} in the environment that runs the notebooks.",
         )
     return _missing_file(scene, Path(name))
+
+
+_WRITES = re.compile(
+    r"open\([^)\n]*['\"][wax]b?\+?['\"]|\.to_\w+\(|savefig\(|\.write_\w+\(|\.save\w*\(|\.dump\("
+)
+
+
+def _is_being_written(scene: Scene) -> bool:
+    """Whether the line that failed writes: then its folder is missing, not its data."""
+    frames = scene.failure.frames
+    return bool(frames) and _WRITES.search(frames[-1].source) is not None
 
 
 def _missing_file(scene: Scene, path: Path) -> Diagnosis:
@@ -200,22 +222,35 @@ def _hidden_order(scene: Scene) -> Diagnosis | None:
     match = _NOT_DEFINED.search(scene.failure.value)
     if scene.failure.name not in ("NameError", "UnboundLocalError") or match is None:
         return None
-    name = match[1]
-    failed = scene.notebook.numbers.get(scene.cell_id, 0)
-    for cell in scene.notebook.content["cells"]:
-        number = scene.notebook.numbers.get(cell["id"], 0)
-        if number > failed and name in set(_defined(cell["source"])):
-            return Diagnosis(
-                "hidden_order",
-                f"; only cell {number}, further down, defines it",
-                f"Move what defines {name} above this cell, restart and run all, commit.",
-            )
-    if hasattr(builtins, name) or failed == 0:
-        return None
+    name, numbers = match[1], scene.notebook.numbers
+    failed = numbers.get(scene.cell_id, 0)
+    frames = scene.failure.frames
+    if failed == 0 or (frames and not frames[-1].file.startswith("cell ")):
+        return None  # in the parameters, or in a module of the repository
+    definers = [
+        cell
+        for cell in scene.notebook.content["cells"]
+        if cell["id"] in numbers and name in set(_defined(cell["source"]))
+    ]
+    if any(numbers[c["id"]] <= failed and SKIP_EXECUTION not in tags(c) for c in definers):
+        return None  # deleted again, or in a branch that was not taken
+    if not definers:
+        return Diagnosis(
+            "hidden_order",
+            "; no cell defines it",
+            f"A deleted or edited cell once defined {name}: restart and run all, mend, commit.",
+        )
+    number = numbers[definers[0]["id"]]
+    if number <= failed:
+        return Diagnosis(
+            "hidden_order",
+            f"; only cell {number} defines it, which is tagged skip-execution",
+            f"Define {name} in a cell that runs, or tag this cell too.",
+        )
     return Diagnosis(
         "hidden_order",
-        "; no cell above defines it",
-        f"A deleted or edited cell once defined {name}: restart and run all, mend, commit.",
+        f"; only cell {number}, further down, defines it",
+        f"Move what defines {name} above this cell, restart and run all, commit.",
     )
 
 
@@ -245,22 +280,48 @@ _NO_ATTRIBUTE = re.compile(r"module '([\w.]+)' has no attribute '(\w+)'")
 _NO_NAME = re.compile(
     r"cannot import name '(\w+)' from (?:partially initialized module )?'([\w.]+)'"
 )
-_UNEXPECTED = re.compile(r"got an unexpected keyword argument '(\w+)'")
+_UNEXPECTED = re.compile(r"([\w.]+)\(\) got an unexpected keyword argument '\w+'")
+_NO_MEMBER = re.compile(r"has no attribute '(\w+)'")
 _LIBRARY_FRAME = re.compile(r"site-packages/(\w+)")
 
 
 def _changed_library(scene: Scene) -> Diagnosis | None:
     name, value = scene.failure.name, scene.failure.value
     if name == "AttributeError":
-        match = _NO_ATTRIBUTE.search(value)
-        owner = match[1] if match else scene.owner
-        return _changed(scene, owner.partition(".")[0])
+        if match := _NO_ATTRIBUTE.search(value):
+            return _changed(scene, match[1].partition(".")[0])
+        return _changed(scene, scene.owner.partition(".")[0]) if _is_api(scene, value) else None
     if name == "ImportError" and (match := _NO_NAME.search(value)):
         return _changed(scene, match[2].partition(".")[0])
-    if name == "TypeError" and _UNEXPECTED.search(value):
+    if name == "TypeError" and (match := _UNEXPECTED.search(value)):
         frames = _LIBRARY_FRAME.findall(scene.traceback)
+        if match[1].rpartition(".")[2] in _own_names(scene):
+            return None
         return _changed(scene, frames[-1] if frames else scene.owner.partition(".")[0])
     return None
+
+
+def _is_api(scene: Scene, value: str) -> bool:
+    """Whether a missing attribute was called or looked up as a library's method would be.
+
+    A column of a table, and what a model has only after fit (its name ends in "_"), are data.
+    """
+    match = _NO_MEMBER.search(value)
+    if match is None or match[1].endswith("_"):
+        return False
+    source = next(
+        (cell["source"] for cell in scene.notebook.content["cells"] if cell["id"] == scene.cell_id),
+        "",
+    )
+    return re.search(rf"\.{match[1]}\s*\(", source) is not None
+
+
+def _own_names(scene: Scene) -> set[str]:
+    """Functions and classes that the notebook's cells define."""
+    cells = scene.notebook.content["cells"]
+    return {
+        name for cell in cells if cell["cell_type"] == "code" for name in _defined(cell["source"])
+    }
 
 
 def _changed(scene: Scene, module: str) -> Diagnosis | None:
@@ -301,6 +362,12 @@ _SERVICE = re.compile(
     r"|timed out.*connect|connect.*timed out|ServerSelectionTimeout",
     re.IGNORECASE,
 )
+# Words alone ("Max retries exceeded") may be anybody's; an address or a network error goes with
+# them where they are a server's.
+_NETWORK = re.compile(
+    r"https?://|host=|port \d+|:\d{2,5}\b|Errno|urlopen|^\w*(?:Connection|Connect|Network|Endpoint"
+    r"|Operational|ServerSelection|Redis)\w*:"
+)
 _ADDRESS: tuple[re.Pattern[str], ...] = (
     re.compile(r"host=['\"]?([\w.-]+)['\"]?,? *port=['\"]?(\d+)"),
     re.compile(r"https?://([\w.-]+)(?::(\d+))?"),
@@ -311,7 +378,7 @@ _ADDRESS: tuple[re.Pattern[str], ...] = (
 def _service_unavailable(scene: Scene) -> Diagnosis | None:
     said = f"{scene.failure.name}: {scene.failure.value}"
     is_refusal = scene.failure.name in ("ConnectionRefusedError", "gaierror", "ConnectTimeout")
-    if not is_refusal and not _SERVICE.search(said):
+    if not is_refusal and not (_SERVICE.search(said) and _NETWORK.search(said)):
         return None
     match = next((found for kind in _ADDRESS if (found := kind.search(said))), None)
     address = ":".join(filter(None, match.groups())) if match is not None else ""

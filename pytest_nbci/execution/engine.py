@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ from nbformat import NotebookNode
 from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from pytest_nbci.execution.trace import CellRun, Execution, Stop
+from pytest_nbci.execution.trace import CellRun, Execution, Stop, exit_payload
 from pytest_nbci.notebook import RAISES_EXCEPTION, SKIP_EXECUTION, Notebook, tags
 from pytest_nbci.records import CellStatus
 
@@ -92,12 +93,35 @@ class _Client(NotebookClient):  # type: ignore[misc]
         self.kc = execution.kernel.client
         self.reset_execution_trackers()
         self.reply: Mapping[str, Any] = {}
+        self.is_idle = False
         self.on_cell_executed = self._keep_reply
         self._cell_limit = execution.cell_timeout_s
         self._deadline = time.monotonic() + execution.timeout_s
 
     def _keep_reply(self, execute_reply: Mapping[str, Any], **_: Any) -> None:
         self.reply = execute_reply["content"]
+
+    def process_message(self, msg: Any, cell: NotebookNode, cell_index: int) -> Any:
+        """Note whether the kernel said that it is done with the cell."""
+        if msg["msg_type"] == "status" and msg["content"]["execution_state"] == "idle":
+            self.is_idle = True
+        return super().process_message(msg, cell, cell_index)
+
+    def output(self, outs: Any, msg: Any, display_id: Any, cell_index: int) -> Any:
+        """Append to the stream output that is open, in time linear in what is printed."""
+        content = msg["content"]
+        last = outs[-1] if outs else None
+        if (
+            msg["msg_type"] == "stream"
+            and not self.clear_before_next_output
+            and last is not None
+            and (last["output_type"], last.get("name")) == ("stream", content["name"])
+        ):
+            if not isinstance(last["text"], list):
+                last["text"] = [last["text"]]
+            last["text"].append(content["text"])
+            return last
+        return super().output(outs, msg, display_id, cell_index)
 
     def limit(self) -> tuple[float, Stop]:
         """Seconds that the next cell may take, and which limit that is."""
@@ -118,7 +142,7 @@ async def _run_cells(nb_man: Any, execution: Execution) -> None:
         execution.cells.append(run)
         if run.status != "not run" or execution.stop is not None:
             continue
-        execution.on_cell(len(execution.cells))
+        execution.on_cell(sum(run.status != "blank" for run in execution.cells))
         nb_man.cell_start(cell, index)
         started = time.monotonic()
         execution.stop = await _run_cell(client, cell, index, execution)
@@ -139,7 +163,8 @@ async def _run_cell(
     client: _Client, cell: NotebookNode, index: int, execution: Execution
 ) -> Stop | None:
     limit_s, limit = client.limit()
-    client.reply = {}
+    client.reply, client.is_idle = {}, False
+    client.iopub_timeout = math.ceil(min(limit_s, _LAST_OUTPUTS_S))
     try:
         await client.async_execute_cell(cell, index)
     except CellTimeoutError:
@@ -152,6 +177,12 @@ async def _run_cell(
             raise asyncio.CancelledError from None
         execution.exit = execution.kernel.exit()
         return "kernel_died"
+    finally:
+        for output in cell.outputs:
+            if isinstance(output.get("text"), list):
+                output["text"] = "".join(output["text"])
+    if not client.is_idle:
+        execution.doubts.append(index)
     execution.reply = client.reply
     stop = _stop_after(cell, client.reply)
     if stop == "error" and error_name(cell, client.reply) == "AttributeError":
@@ -182,26 +213,21 @@ async def _owner(client: _Client) -> str:
 
 def _stop_after(cell: Mapping[str, Any], reply: Mapping[str, Any]) -> Stop | None:
     """What a cell that was answered means for the rest."""
-    if reply.get("status") == "aborted":
+    if reply.get("status") in (None, "aborted"):
         return "aborted"
-    if _asks_exit(reply):
-        return "exit"
     error = error_name(cell, reply)
-    if RAISES_EXCEPTION in tags(cell):
-        return "did_not_raise" if error is None else None
-    if error == "SystemExit":
+    is_expected = RAISES_EXCEPTION in tags(cell)
+    if error not in (None, "SystemExit") and not is_expected:
+        return "error"
+    if exit_payload(reply) is not None or (error == "SystemExit" and not is_expected):
         return "exit"
-    return None if error is None else "error"
+    return "did_not_raise" if is_expected and error is None else None
 
 
 def _status_without_running(cell: NotebookNode) -> CellStatus | None:
     if not cell.source.strip():
         return "blank"
     return "skipped" if SKIP_EXECUTION in tags(cell) else None
-
-
-def _asks_exit(reply: Mapping[str, Any]) -> bool:
-    return any(item.get("source") == "ask_exit" for item in reply.get("payload") or ())
 
 
 def error_name(cell: Mapping[str, Any], reply: Mapping[str, Any]) -> str | None:

@@ -26,7 +26,14 @@ NATIVE = "python3"
 _PYTHON_LANGUAGES = ("python", "python3", "ipython", "python2")
 _STDERR_LINES = 20
 # pytest's own variables would tell a notebook that it is under test.
-_DROPPED_PREFIXES = ("PYTEST_", "GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_PREFIX")
+_DROPPED_PREFIXES = (
+    "PYTEST_",
+    "OLDPWD",
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_WORK_TREE",
+    "GIT_PREFIX",
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,16 @@ def choose_kernel(wanted: str | None, own: str | None, language: str) -> KernelC
 
     manager = KernelSpecManager()
     found: dict[str, str] = manager.find_kernel_specs()
+
+    def read(kernel: str) -> Any:
+        try:
+            return manager.get_kernel_spec(kernel)
+        except Exception as error:  # json, traitlets and OS errors of a broken installation
+            raise KernelError(
+                f"The kernel {kernel!r} in {found[kernel]} cannot be read: {error}.",
+                f"Install it again, or remove it: jupyter kernelspec remove {kernel}.",
+            ) from error
+
     is_python = language.lower() in _PYTHON_LANGUAGES
     if wanted is not None and wanted != NATIVE and wanted not in found:
         raise KernelError(
@@ -84,10 +101,13 @@ def choose_kernel(wanted: str | None, own: str | None, language: str) -> KernelC
         note = "" if name in (NATIVE, None) else f"kernel {name} is not installed; {NATIVE} ran it"
         return KernelChoice(NATIVE, "python", _native_spec(), note)
     if name in found:
-        spec = manager.get_kernel_spec(name)
+        spec = read(name)
         return KernelChoice(name, str(spec.language or language), spec)
     for other in sorted(found):
-        spec = manager.get_kernel_spec(other)
+        try:
+            spec = read(other)
+        except KernelError:
+            continue  # not the one that was asked for
         if str(spec.language).lower() == language.lower():
             note = f"kernel {name} is not installed; {other} ran it" if name else ""
             return KernelChoice(other, language, spec, note)
@@ -104,6 +124,10 @@ _KERNEL_PACKAGES = {
 }
 
 
+# zmq drops what a slow reader has not fetched above 1,000 messages; a test must not lose output.
+_QUEUE = "get_ipython().kernel.iopub_thread.socket.setsockopt(__import__('zmq').SNDHWM, 1_000_000)"
+
+
 def _native_spec() -> Any:
     import importlib.util
 
@@ -114,7 +138,11 @@ def _native_spec() -> Any:
             f"{sys.executable} has no Python kernel.", "Install it: pip install ipykernel."
         )
     return KernelSpec(
-        argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        argv=[
+            *(sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"),
+            "--HistoryManager.hist_file=:memory:",
+            f"--IPKernelApp.exec_lines={_QUEUE}",
+        ],
         display_name="Python 3",
         language="python",
         metadata={"debugger": True},
@@ -141,7 +169,8 @@ class Kernel:
         self.choice = choice
         self._mark = uuid.uuid4().hex
         self._folder = folder
-        self._runner = asyncio.Runner()
+        # With a factory, the runner leaves the thread's own event loop to the user's tests.
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._group: int | None = None
         self.manager: Any = None
         self.client: Any = None
@@ -184,7 +213,13 @@ class Kernel:
         with (self._folder / "stderr").open("wb") as stderr:
             await manager.start_kernel(
                 cwd=str(cwd),
-                env={**environment, MARK: self._mark, "PWD": str(cwd)},
+                env={
+                    **environment,
+                    MARK: self._mark,
+                    "PWD": str(cwd),
+                    # The user's own startup files and profile are not in git.
+                    "IPYTHONDIR": str(self._folder / "ipython"),
+                },
                 stdin=None,
                 stdout=stderr,
                 stderr=stderr,

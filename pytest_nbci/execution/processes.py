@@ -22,9 +22,13 @@ def kill_all(mark: str, group: int | None) -> None:
 
     Returns when none is left, or after 5 s (a process in uninterruptible sleep cannot be killed).
     """
+    children = _descendants(group) if group is not None else []
     if group is not None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
+    for pid in children:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + _WAIT_S
     while time.monotonic() < deadline:
         found = marked(mark)
@@ -44,6 +48,22 @@ def marked(mark: str) -> list[int]:
         with contextlib.suppress(OSError):
             if wanted in Path("/proc", name, "environ").read_bytes().split(b"\0"):
                 found.append(int(name))
+    return found
+
+
+def _descendants(pid: int) -> list[int]:
+    """Processes below ``pid`` that are not orphans yet, also those that dropped the mark."""
+    parents: dict[int, list[int]] = {}
+    for name in _numbers(Path("/proc")):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # The name in parentheses may hold anything: man 5 proc_pid_stat.
+            fields = Path("/proc", name, "stat").read_bytes().rpartition(b")")[2].split()
+            parents.setdefault(int(fields[1]), []).append(int(name))
+    found, pending = [], [pid]
+    while pending:
+        below = parents.get(pending.pop(), [])
+        found += below
+        pending += below
     return found
 
 

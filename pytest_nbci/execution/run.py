@@ -6,6 +6,7 @@ call phase, ``Run.close`` the end. A worker has one bench.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from pytest_nbci.execution.imports import import_environment, leads_into
 from pytest_nbci.execution.kernel import Kernel, choose_kernel, kernel_environment
 from pytest_nbci.execution.progress import ProgressFile
 from pytest_nbci.execution.test_data import LaidOver, NotebookData, check_unchanged, lay_over
-from pytest_nbci.execution.trace import Execution
+from pytest_nbci.execution.trace import Execution, doubtful_cells
 from pytest_nbci.execution.verdict import Verdict, judge
 from pytest_nbci.notebook import Notebook
 from pytest_nbci.records import utc_now
@@ -72,6 +73,7 @@ class Run:
     root: Path
     progress: ProgressFile
     laid: LaidOver = field(default_factory=LaidOver)
+    before: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     kernel: Kernel | None = None
     kernel_name: str | None = None
     verdict: Verdict | None = None
@@ -93,6 +95,10 @@ class Run:
         begun = time.monotonic()
         try:
             run_notebook(self.notebook, self.parameters, execution)
+            self.warnings += tuple(
+                f"The outputs of cell {number} may be incomplete: its end was not told"
+                for number in doubtful_cells(self.notebook, execution)
+            )
             self.verdict = judge(self.order.name, self.notebook, execution, self.place)
         finally:
             self.duration_s = time.monotonic() - begun
@@ -115,12 +121,11 @@ class Run:
 
     def kept_files(self) -> dict[str, Path]:
         """Files that the notebook wrote and ``keep`` names, by their name in the project."""
-        if not self.order.settings.keep:
-            return {}
-        files = (path for path in self.root.rglob("*") if path.is_file())
-        named = {printable(path.relative_to(self.root).as_posix()): path for path in files}
+        now = _states(self.root, self.order.settings.keep)
         return {
-            name: path for name, path in named.items() if matches(name, self.order.settings.keep)
+            printable(name): self.root / name
+            for name, state in now.items()
+            if self.before.get(name) != state
         }
 
 
@@ -228,6 +233,7 @@ class Bench:
             run.verdict = Verdict("failed", "bad_notebook", error.message, error.cure)
             return run
         run.parameters = _parameters(run.notebook, order)
+        run.before = _states(self.root, order.settings.keep)
         choice = choose_kernel(
             order.settings.kernel, run.notebook.kernel_name, run.notebook.language
         )
@@ -249,6 +255,19 @@ class Bench:
         if not self._is_editable:
             return {}
         return import_environment(self._snapshot.top, self._checkout.top, self._folder / "site")
+
+
+def _states(root: Path, patterns: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """Files below ``root`` that a pattern names, with what changes when one is written."""
+    found: dict[str, tuple[int, ...]] = {}
+    for parent, folders, names in os.walk(root) if patterns else ():
+        folders[:] = [name for name in folders if name != ".git"]
+        for path in (Path(parent, name) for name in names):
+            name = path.relative_to(root).as_posix()
+            if matches(name, patterns) and path.is_file():
+                state = path.stat()
+                found[name] = (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+    return found
 
 
 def _parameters(notebook: Notebook, order: Order) -> dict[str, Any]:

@@ -27,10 +27,11 @@ def make_scratch(outside: Path) -> tuple[Path, int]:
     base = _base(outside)
     for stale in _unlocked(base):
         remove_tree(stale)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # Under another name until it is locked: a session that looks now would take it for stale.
+    made = Path(tempfile.mkdtemp(prefix=f"new-{_PREFIX}", dir=base))
+    descriptor = os.open(made / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return folder, descriptor
+    return made.rename(made.with_name(made.name.removeprefix("new-"))), descriptor
 
 
 def remove_scratch(folder: Path, descriptor: int) -> None:
@@ -61,9 +62,9 @@ def _base(outside: Path) -> Path:
 def _unlocked(base: Path) -> Iterator[Path]:
     for lock in base.glob(f"{_PREFIX}*/lock"):
         with contextlib.suppress(OSError):
-            if lock.stat().st_uid != os.geteuid():
+            if lock.parent.is_symlink() or lock.stat().st_uid != os.geteuid():
                 continue
-            descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 yield lock.parent

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pytest_nbci.execution.kernel import Exit, Kernel
+from pytest_nbci.notebook import Notebook
 from pytest_nbci.records import CellStatus
 
 Stop = Literal[
@@ -39,6 +40,7 @@ class Execution:
         reply: Content of that cell's execute_reply.
         owner: Module of the object that an AttributeError was about, where the kernel knows it.
         exit: How the kernel ended, where it did.
+        doubts: Indices of cells that the kernel answered but did not say to be done.
         limit_s: The limit that was passed, where one was.
     """
 
@@ -53,4 +55,17 @@ class Execution:
     reply: Mapping[str, Any] = field(default_factory=dict)
     owner: str = ""
     exit: Exit | None = None
+    doubts: list[int] = field(default_factory=list)
     limit_s: float | None = None
+
+
+def doubtful_cells(notebook: Notebook, execution: Execution) -> list[int]:
+    """Numbers of the cells whose outputs may be incomplete."""
+    ids = [execution.content.cells[index]["id"] for index in execution.doubts]
+    return [notebook.numbers[one] for one in ids if one in notebook.numbers]
+
+
+def exit_payload(reply: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What ``exit()`` left in the reply of an IPython kernel; None where it was not called."""
+    payloads = reply.get("payload") or ()
+    return next((item for item in payloads if item.get("source") == "ask_exit"), None)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_nbci.execution.diagnosis import Place, Scene, diagnose
-from pytest_nbci.execution.trace import Execution
+from pytest_nbci.execution.trace import Execution, exit_payload
 from pytest_nbci.notebook import Notebook, first_line
 from pytest_nbci.records import Cell, FailedCell, Failure, Frame, Outcome
 
@@ -133,7 +133,7 @@ def _cell_error(case: _Case) -> Verdict:
 def _exit(case: _Case) -> Verdict:
     code = _exit_code(case)
     missed = [cell for cell in case.cells if cell.status == "not run"]
-    if not missed and code in ("", "0", "None"):
+    if not missed and code in ("", "0", "None", "False"):
         return Verdict("passed")
     what = "exit()" if code == "" else f"sys.exit({code})"
     if not missed:
@@ -248,7 +248,14 @@ def _error_output(cell: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _exit_code(case: _Case) -> str:
-    """The code as it was given; empty for ``exit()``."""
+    """The code as it was given; empty for ``exit()``.
+
+    IPython hands the argument of ``exit(…)`` on as "keep the kernel"; a number is meant as a code.
+    """
+    payload = exit_payload(case.execution.reply)
+    if payload is not None:
+        kept = payload.get("keepkernel")
+        return str(kept) if isinstance(kept, int) and not isinstance(kept, bool) else ""
     output = _error_output(case.cell)
     if output is not None and output["ename"] == "SystemExit":
         return str(output["evalue"])

@@ -14,7 +14,15 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pytest_nbci.errors import NbciError
-from pytest_nbci.records import Record, Session, Summary, is_dead, session_prefix, summary_of
+from pytest_nbci.records import (
+    Record,
+    Session,
+    Summary,
+    is_dead,
+    lost_record,
+    session_prefix,
+    summary_of,
+)
 from pytest_nbci.settings import matches
 from pytest_nbci.store import Store
 
@@ -142,7 +150,7 @@ def results(store: Store, session: Session) -> list[Result]:
         if is_dead(session):
             for planned in session.plan:
                 if planned.due and planned.notebook not in summaries:
-                    summaries[planned.notebook] = _lost(planned.notebook)
+                    summaries[planned.notebook] = summary_of(lost_record(session, planned.notebook))
     return [Result(session, summaries[name], f"{prefix}/{name}") for name in sorted(summaries)]
 
 
@@ -152,8 +160,3 @@ def _left_behind(store: Store, prefix: str) -> Iterator[Summary]:
             content = store.get(key)
             if content is not None:
                 yield summary_of(Record.from_json(content))
-
-
-def _lost(notebook: str) -> Summary:
-    message = f"{notebook}: the session was killed before the notebook was done."
-    return Summary(notebook, "lost", None, message, 0.0)

@@ -81,7 +81,7 @@ CASES: dict[str, Case] = {
     "system_exit_expected": Case((Cell("import sys; sys.exit(2)", RAISES), "1"), "passed"),
     "skipped_cell": Case(("x = 1", Cell("1 / 0", ("skip-execution",)), "x"), "passed"),
     "hidden_order": Case(("print(later)", "later = 1"), "failed", "hidden_order", 1, "cell 2"),
-    "undefined": Case(("print(nowhere)",), "failed", "hidden_order", 1, "no cell above"),
+    "undefined": Case(("print(nowhere)",), "failed", "hidden_order", 1, "no cell defines"),
     "missing_module": Case(("import no_such_module_1",), "failed", "missing_module", 1),
     "missing_data": Case(("open('no/data.csv')",), "failed", "missing_data", 1, "no/data.csv"),
     "laptop_path": Case(("open('/home/ada/x.csv')",), "failed", "missing_data", 1, "one machine"),
@@ -129,6 +129,40 @@ CASES: dict[str, Case] = {
     ),
     "wrong_setting": Case(("1",), "failed", "bad_notebook", None, "timeout", {"tiemout": 2}),
     "skipped": Case(("1 / 0",), "skipped", nbci={"skip": "needs a GPU"}),
+    "error_after_exit": Case(("exit()\n1 / 0",), "failed", "cell_error", 1, "ZeroDivision"),
+    "exit_one_last": Case(("1", "exit(1)"), "failed", "exit", 2, "non-zero"),
+    "sys_exit_false_last": Case(("import sys; sys.exit(False)",), "passed"),
+    "many_lines": Case(
+        ("for i in range(20_000): print(i, flush=True)",), "passed", nbci={"timeout": 100}
+    ),
+    "end_never_told": Case(
+        ("get_ipython().kernel.iopub_thread.stop()",), "passed", nbci={"timeout": 3}
+    ),
+    "column_is_no_api": Case(
+        ("import pandas\ndf = pandas.DataFrame({'a': [1]})", "df.price"),
+        "failed",
+        "cell_error",
+        2,
+        "price",
+    ),
+    "own_function": Case(
+        ("import pandas\ndef f(x): return x", "pandas.Series([1]).apply(f, limt=3)"),
+        "failed",
+        "cell_error",
+        2,
+        "limt",
+    ),
+    "deleted_name": Case(("x = 1", "del x", "print(x)"), "failed", "cell_error", 3),
+    "defined_in_skipped": Case(
+        (Cell("df = 1", ("skip-execution",)), "df"), "failed", "hidden_order", 2, "tagged"
+    ),
+    "no_output_folder": Case(
+        ("open('figures/a.png', 'wb')",), "failed", "cell_error", 1, "no empty folders"
+    ),
+    "words_of_a_service": Case(
+        ("raise RuntimeError('Max retries exceeded while fitting')",), "failed", "cell_error", 1
+    ),
+    "undefined_name_of_ipython_startup": Case(("secret_name",), "failed", "hidden_order", 1),
     "starts_daemon": Case(
         (
             (
@@ -138,6 +172,11 @@ CASES: dict[str, Case] = {
         ),
         "passed",
     ),
+}
+
+ODD_METADATA: dict[str, dict[str, Any]] = {
+    "kernelspec_is_text": {"kernelspec": "python3"},
+    "language_info_is_null": {"language_info": None},
 }
 
 FILES = {
@@ -157,6 +196,13 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     for name, case in CASES.items():
         metadata = {"nbci": case.nbci} if case.nbci else {}
         content = notebook_json(case.cells, metadata, case.kernel, case.language)
+        project.write(f"{name}.ipynb", json.dumps(content))
+    for name, metadata in ODD_METADATA.items():
+        content = {**notebook_json(["1"], kernel=None), "metadata": metadata}
+        project.write(f"{name}.ipynb", json.dumps(content))
+    for name, tags in (("tags_are_null", None), ("tags_are_text", "skip-execution")):
+        content = notebook_json(["1"])
+        content["cells"][0]["metadata"]["tags"] = tags
         project.write(f"{name}.ipynb", json.dumps(content))
     for name, (text, _) in FILES.items():
         project.write(f"{name}.ipynb", text)
@@ -182,6 +228,26 @@ def test_a_file_that_is_no_notebook_fails_alone(ran: Ran, name: str):
     record = ran.record(f"{name}.ipynb")
     assert (record.outcome, record.cause) == ("failed", "bad_notebook")
     assert FILES[name][1] in record.message + record.cure
+
+
+def test_no_line_of_output_is_lost(ran: Ran):
+    assert ran.text_of("many_lines.ipynb") == "".join(f"{i}\n" for i in range(20_000))
+    assert len(ran.executed("many_lines.ipynb")["cells"][0]["outputs"]) == 1
+
+
+def test_outputs_that_may_be_incomplete_are_said_so(ran: Ran):
+    assert "cell 1 may be incomplete" in ran.record("end_never_told.ipynb").warnings[0]
+
+
+@pytest.mark.parametrize("name", ODD_METADATA)
+def test_odd_metadata_are_no_obstacle(ran: Ran, name: str):
+    assert ran.record(f"{name}.ipynb").outcome == "passed"
+
+
+@pytest.mark.parametrize("name", ["tags_are_null", "tags_are_text"])
+def test_odd_tags_excuse_nothing_unseen(ran: Ran, name: str):
+    statuses = [cell.status for cell in ran.record(f"{name}.ipynb").cells]
+    assert statuses == (["passed"] if name == "tags_are_null" else ["skipped"])
 
 
 def test_nbformat_3_is_upgraded_and_run(ran: Ran):

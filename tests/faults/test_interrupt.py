@@ -87,7 +87,9 @@ def test_ctrl_c_ends_kernel_and_session(
     assert list(scratch.glob("nbci-*")) == []
     session = Session.from_json(next(project.root.glob(".nbci/**/_session.json")).read_text())
     assert session.complete
-    assert [result.notebook for result in session.results] == ["a.ipynb"]
+    found = [(result.notebook, result.outcome) for result in session.results]
+    assert found == [("a.ipynb", "passed"), ("b.ipynb", "lost")]
+    assert "b.ipynb is lost" in out.decode()
 
 
 def test_kill_9_keeps_what_was_done_and_names_the_lost(
