@@ -231,7 +231,8 @@ def _past_results(options: argparse.Namespace) -> tuple[Store, Iterator[Result]]
 def _line(result: Result, url: str) -> str:
     summary, commit = result.summary, result.session.commit
     message = commit.message.strip().splitlines()[0] if commit and commit.message.strip() else ""
-    said = summary.outcome + (f" {summary.cause}" if summary.cause else "")
+    cause = summary.cause if summary.cause != summary.outcome else None
+    said = f"{summary.outcome} {cause}" if cause else summary.outcome
     place = f"{url}/{result.key}"
     if "://" not in url:
         place = settings.describe(Path(place))

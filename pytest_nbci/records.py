@@ -48,6 +48,7 @@ CAUSES: Mapping[str, str] = {
     "unknown_parameter": "A setting names a parameter that the notebook does not have.",
     "kernel_start": "No kernel for the notebook, or it did not start.",
     "needs_failed": "A notebook that this one needs did not pass.",
+    "lost": "pytest, or the worker that ran the notebook, ended before its result was written.",
 }
 
 # A session on another machine that has not ended by then will not.
@@ -242,6 +243,7 @@ def lost_record(session: Session, notebook: str, why: str = "the session was kil
         project=session.project,
         notebook=notebook,
         outcome="lost",
+        cause="lost",
         message=f"{notebook}: {why} before the notebook was done.",
         cure="Run it again.",
         started_at=session.started_at,

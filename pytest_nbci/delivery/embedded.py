@@ -197,6 +197,7 @@ def _is_made(destination: Destination) -> bool:
 def _mark_made(destination: Destination) -> None:
     path = _marker(destination)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, _mark().encode())
     except OSError as error:
         raise DeliveryError(f"{path} could not be written: {error.strerror}.") from error
