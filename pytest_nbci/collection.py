@@ -228,6 +228,8 @@ class NotebookCollection:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Before the fixtures, in a hook: a frame of ours would stand in their tracebacks."""
         if isinstance(item, NotebookItem):
+            if not item.config.getoption("setuponly", default=False):
+                self.worker.note_begun(item.notebook_name)
             item.begin()
 
     @pytest.hookimpl(trylast=True)

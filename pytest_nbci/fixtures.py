@@ -40,7 +40,6 @@ def nbci_run(
         yield lambda: _conclude(item, verdict)
         return
     collection = request.config.stash[COLLECTION]
-    collection.worker.note_begun(item.notebook_name)
     bench = collection.worker.bench
     try:
         data = check_data(nbci_test_data, _origin_of_data(item))

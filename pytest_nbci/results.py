@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Generator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -54,7 +54,7 @@ def _note(item: NotebookItem, call: pytest.CallInfo[None], report: pytest.TestRe
         attempt.verdict = error.verdict
     elif hasattr(report, "wasxfail") and report.skipped:
         attempt.skip_reason = f"failed as expected (xfail): {report.wasxfail}"
-        attempt.verdict = Verdict("skipped")
+        attempt.verdict = replace(attempt.verdict or Verdict("skipped"), outcome="skipped")
     elif isinstance(error, pytest.skip.Exception):
         attempt.skip_reason = str(error.msg)
         attempt.verdict = Verdict("skipped")
