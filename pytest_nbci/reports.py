@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_nbci.collection import NotebookItem
 
 _SOURCE_LINES = 12
+_LINE_CHARACTERS = 1_000
 # https://docs.pytest.org/en/stable/reference/reference.html (expressions of -k)
 _KEYWORD = re.compile(r"[\w:+.\-\[\]]+")
 _OPERATORS = ("and", "or", "not")
@@ -70,9 +71,16 @@ def terminal_repr(
     if content is not None:
         lines.append(f"page: {item.page_place}")
     lines.append(f"reproduce: {reproduce_line(item)}")
-    entry = ReprEntryNative([f"{line}\n" for line in lines])
+    entry = ReprEntryNative([f"{_short(line)}\n" for line in lines])
     crash = ReprFileLocation(str(item.path), 1, verdict.message)
     return ReprExceptionInfo(ReprTraceback([entry], None, "native"), crash)
+
+
+def _short(line: str) -> str:
+    """A line that does not flood the terminal; the record and the page have it whole."""
+    if len(line) <= _LINE_CHARACTERS:
+        return line
+    return f"{line[:_LINE_CHARACTERS]}… ({len(line):,} characters)"
 
 
 def _source(verdict: Verdict, content: Mapping[str, Any]) -> list[str]:
