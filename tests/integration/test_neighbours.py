@@ -83,7 +83,7 @@ def test_coverage_is_measured_and_random_order_announced(neighbours: Ran):
 
 
 def test_junit_is_valid_xml_with_the_notebooks_names(neighbours: Ran):
-    tree = ET.parse(neighbours.root / "report.xml")  # noqa: S314 - our own file
+    tree = ET.parse(neighbours.root / "report.xml")
     cases = {(case.get("classname"), case.get("name")): case for case in tree.iter("testcase")}
 
     assert set(cases) == {
