@@ -111,7 +111,7 @@ def _error(output: _Bundle) -> Markup:
         name, Markup(": {}").format(one_line(value, 1000)) if value.strip() else ""
     )
     body = text_block(ansi.to_lines(text), "text") if text.strip() else ""
-    return Markup('<div class="error">{}{}</div>').format(heading, body)
+    return Markup('<div class="raised">{}{}</div>').format(heading, body)
 
 
 def _bundle(data: _Bundle, output: _Bundle, place: str, states: widgets.States) -> Drawn:

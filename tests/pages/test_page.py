@@ -337,3 +337,9 @@ def test_importing_the_package_costs_nothing():
             [sys.executable, "-c", script], check=True, capture_output=True, text=True
         ).stdout
     )
+
+
+def test_the_outcome_error_does_not_style_the_page_as_an_error_output():
+    error = {"output_type": "error", "ename": "E", "evalue": "v", "traceback": ["E: v"]}
+    html = page(code("a", outputs=[error]), outcome="error")
+    assert html.count('class="error') == 1  # the body's
