@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pytest_nbci.errors import NbciError, UsageError
 from pytest_nbci.records import Commit
@@ -270,11 +270,6 @@ def at_top(repository: Repository) -> Repository:
 def printable(path: str) -> str:
     """A path as it stands in node ids, records and keys: valid UTF-8, forward slashes."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def posix(path: str) -> PurePosixPath:
-    """``path`` as git writes it, as a pure path."""
-    return PurePosixPath(path)
 
 
 def _text(value: str | bytes | None) -> str:

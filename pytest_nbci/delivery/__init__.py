@@ -1,15 +1,14 @@
 """Results reach the store (S3) and MLflow exactly once, from the files in the results folder.
 
-``Follower`` is the pytest side of a delivery process, ``follow`` its body, ``publish`` delivers
-later what waits. Nothing here changes a verdict. boto3 and MLflow are imported on use, in the
-delivery process only.
+``Follower`` is the pytest side of a delivery process, ``publish`` delivers later what waits.
+Nothing here changes a verdict. boto3 and MLflow are imported on use, in the delivery process only.
 """
 
 from __future__ import annotations
 
 from pytest_nbci.delivery.destination import Destination, Report, embedded_uri, result_id
 from pytest_nbci.delivery.embedded import prepare_tracking
-from pytest_nbci.delivery.follower import Follower, follow, publish
+from pytest_nbci.delivery.follower import Follower, publish
 from pytest_nbci.delivery.kernel import kernel_environment
 from pytest_nbci.delivery.offline import STOOD_IN, stand_in
 
@@ -19,7 +18,6 @@ __all__ = [
     "Follower",
     "Report",
     "embedded_uri",
-    "follow",
     "kernel_environment",
     "prepare_tracking",
     "publish",

@@ -8,10 +8,9 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
-from typing import IO, TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pytest_nbci.delivery.destination import Destination, Report
 from pytest_nbci.delivery.journal import journal_path, read_marks
@@ -234,23 +233,6 @@ def publish(destination: Destination, say: Callable[[str], None], idle_s: float 
     raise DeliveryError(f"The delivery process failed (exit {code}): {_last_line(child.log)}")
 
 
-def follow(destination: Destination, session: str, lines: IO[str], out: IO[str]) -> int:
-    """Deliver a session while it runs, in this process: the body of ``nbci publish --follow``.
-
-    Args:
-        destination: Where to.
-        session: The session's name.
-        lines: One name of a notebook a line, when its result is complete; end of file ends.
-        out: Gets one JSON line at every change.
-    """
-    for name, value in child_environment(os.environ, destination).items():
-        os.environ[name] = value
-    from pytest_nbci.delivery.publisher import follow_session  # process of its own
-
-    with contextlib.redirect_stdout(sys.stderr):  # whatever else prints, and MLflow does
-        return follow_session(destination, session, lines, out)
-
-
 def _line(snapshot: Snapshot, destination: Destination) -> str:
     done = snapshot.known - snapshot.waiting
     text = f"publishing to {destination.store}: {done} of {snapshot.known}"
@@ -264,4 +246,4 @@ def _last_line(log: Path) -> str:
         return "no word"
 
 
-__all__ = ["Follower", "follow", "publish"]
+__all__ = ["Follower", "publish"]
