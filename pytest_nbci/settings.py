@@ -7,7 +7,6 @@ settings: the notebook's own metadata ``nbci``, ``[[tool.nbci.notebook]]`` (late
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import re
@@ -292,6 +291,8 @@ def _check(
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    import difflib
+
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(names)}."
