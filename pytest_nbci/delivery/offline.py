@@ -7,10 +7,6 @@ known by its tag, and its status is set last.
 
 from __future__ import annotations
 
-import http.client
-import tempfile
-import urllib.error
-import urllib.request
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -44,6 +40,10 @@ def stand_in(destination: Destination) -> Destination:
 
 
 def _answers(uri: str) -> bool:
+    import http.client  # these three take 10 ms
+    import urllib.error
+    import urllib.request
+
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_PATIENCE_S):  # noqa: S310 - http(s), looked at above
             return True
@@ -103,6 +103,8 @@ def _create(tracking: Tracking, run: Run, experiment: str, there: dict[str, Run]
 
 
 def _fill(source: MlflowClient, client: MlflowClient, run: Run, target: Run) -> None:
+    import tempfile
+
     from mlflow.entities import Param  # on use
 
     run_id, target_id = run.info.run_id, target.info.run_id
