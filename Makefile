@@ -32,6 +32,8 @@ check: $(VENV)/.dev  ## lint, types, layers, spelling, packaging
 	$(BIN)/mypy
 	$(BIN)/codespell
 	$(BIN)/validate-pyproject pyproject.toml
+	rm -rf dist && $(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
+	$(BIN)/check-wheel-contents dist
 	$(BIN)/pytest -q -p no:cacheprovider tests/test_layers.py
 
 docs: $(VENV)/.dev  ## write the generated pages of docs/
