@@ -67,6 +67,13 @@ def _foreign(
 ) -> Verdict:
     """A verdict for an exception of somebody else's fixture or hook."""
     said = plain_text(excinfo.exconly(tryshort=True)).strip().splitlines() or [excinfo.typename]
+    if when == "call":
+        return Verdict(
+            "failed",
+            "not_run",
+            f"{item.notebook_name}: it was not run to its end: {said[0]}",
+            "The traceback in pytest's output says who interrupted it.",
+        )
     return Verdict(
         "error",
         "test_data_error",
@@ -97,7 +104,9 @@ def _record(item: NotebookItem, attempt: Attempt) -> Record:
     collection = item.config.stash[COLLECTION]
     context, worker, run = collection.context, collection.worker, attempt.run
     read = run.notebook if run else None
-    verdict = attempt.verdict or Verdict("skipped")
+    verdict = attempt.verdict or Verdict(
+        "lost", "lost", f"{item.notebook_name}: no phase of the test told what came of it."
+    )
     return Record(
         session=context.session,
         project=context.project,

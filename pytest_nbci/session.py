@@ -171,7 +171,7 @@ class Session:
             Planned(name, due=name in chosen, why="" if name in chosen else "deselected")
             for name in sorted({printable(path) for path in self.context.notebooks} | chosen)
         )
-        self._write(complete=False, exit_status=None)
+        self._write(self._session(None))
 
     def finish(self, exit_status: int) -> list[str]:
         """Replace the session's record by the complete one.
@@ -184,7 +184,7 @@ class Session:
         """
         if not self._plan:
             return []
-        session = self._session(complete=True, exit_status=exit_status)
+        session = self._session(exit_status)
         begun = {
             name.decode()
             for path in self.scratch.glob(f"*/{_BEGUN}")
@@ -196,7 +196,9 @@ class Session:
             key = f"{self.context.prefix}/{name}.json"
             self.context.store.put(key, record.to_json().encode("utf-8", "backslashreplace"))
             self.results[name] = records.summary_of(record)
-        self._write_index(self._write(complete=True, exit_status=exit_status))
+        session = self._session(exit_status)
+        self._write(session)
+        self._write_index(session)
         return lost
 
     def close(self) -> None:
@@ -215,15 +217,16 @@ class Session:
         page = render_index(session, read).encode("utf-8", "xmlcharrefreplace")
         context.store.put(f"{context.prefix}/{INDEX}", page)
 
-    def _session(self, *, complete: bool, exit_status: int | None) -> records.Session:
-        context = self.context
+    def _session(self, exit_status: int | None) -> records.Session:
+        """The session as it is now; without an exit status it has not ended."""
+        context, is_over = self.context, exit_status is not None
         return records.Session(
             session=context.session,
             project=context.project,
-            complete=complete,
+            complete=is_over,
             exit_status=exit_status,
             started_at=context.started_at,
-            ended_at=records.utc_now() if complete else None,
+            ended_at=records.utc_now() if is_over else None,
             host=records.this_host(),
             pipeline=os.environ.get("CI_PIPELINE_ID"),
             commit=context.commit,
@@ -232,12 +235,9 @@ class Session:
             results=tuple(self.results[name] for name in sorted(self.results)),
         )
 
-    def _write(self, *, complete: bool, exit_status: int | None) -> records.Session:
-        session = self._session(complete=complete, exit_status=exit_status)
-        context = self.context
+    def _write(self, session: records.Session) -> None:
         data = session.to_json().encode("utf-8", "backslashreplace")
-        context.store.put(f"{context.prefix}/_session.json", data)
-        return session
+        self.context.store.put(f"{self.context.prefix}/_session.json", data)
 
 
 class Worker:

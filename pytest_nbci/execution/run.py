@@ -83,8 +83,10 @@ class Run:
 
     def execute(self) -> Verdict:
         """Run all cells and judge them."""
-        if self.verdict is not None or self.kernel is None or self.notebook is None:
-            return self.verdict or Verdict("passed")
+        if self.verdict is not None:
+            return self.verdict
+        assert self.kernel is not None  # noqa: S101 - prepared, or judged already
+        assert self.notebook is not None  # noqa: S101 - the same
         from pytest_nbci.execution.engine import run_notebook
 
         settings = self.order.settings

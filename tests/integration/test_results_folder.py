@@ -81,3 +81,19 @@ def test_tests_of_the_user_find_their_event_loop(project: Project):
     project.commit()
 
     assert project.pytest("a.ipynb", "test_z.py").outcomes == {"passed": 2}
+
+
+def test_what_interrupts_a_notebook_from_outside_is_not_blamed_on_a_fixture(project: Project):
+    project.write(
+        "conftest.py",
+        "import pytest\n\n@pytest.hookimpl(wrapper=True)\ndef pytest_runtest_call(item):\n"
+        "    yield\n    raise RuntimeError('a plugin says no')\n",
+    )
+    project.notebook("a.ipynb", "1")
+    project.commit()
+
+    record = project.pytest().record("a.ipynb")
+
+    assert (record.outcome, record.cause) == ("failed", "not_run")
+    assert "a plugin says no" in record.message
+    assert "fixture" not in record.message
