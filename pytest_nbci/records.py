@@ -128,6 +128,7 @@ class Record:
     cure: str = ""
     error: Failure | None = None
     stderr_tail: str = ""
+    stack: str = ""
     skip_reason: str | None = None
     started_at: str = ""
     duration_s: float = 0.0

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_nbci.collection import NotebookItem
 
 _SOURCE_LINES = 12
+_STACK_LINES = 12
 _LINE_CHARACTERS = 1_000
 # https://docs.pytest.org/en/stable/reference/reference.html (expressions of -k)
 _KEYWORD = re.compile(r"[\w:+.\-\[\]]+")
@@ -58,7 +59,7 @@ def terminal_repr(
     lines = [verdict.message, ""]
     if verdict.failed_cell is not None and content is not None:
         lines += [*_source(verdict, content), ""]
-    if verdict.error is not None:
+    if verdict.error is not None and not verdict.stack:  # which the sentence told already
         lines += [
             f"{verdict.error.name}: {line}" if number == 0 else line
             for number, line in enumerate((verdict.error.value or "").splitlines()[:8] or [""])
@@ -66,6 +67,7 @@ def terminal_repr(
     if verdict.stderr_tail:
         lines += ["last lines of the kernel's stderr:"]
         lines += [f"  {plain_text(line)}" for line in verdict.stderr_tail.splitlines()[-8:]]
+    lines += verdict.stack.splitlines()[:_STACK_LINES]
     if verdict.cure:
         lines.append(f"cure: {verdict.cure}")
     if content is not None:

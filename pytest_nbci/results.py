@@ -117,6 +117,7 @@ def _record(item: NotebookItem, attempt: Attempt) -> Record:
         cure=verdict.cure,
         error=verdict.error,
         stderr_tail=verdict.stderr_tail,
+        stack=verdict.stack,
         skip_reason=attempt.skip_reason,
         started_at=run.started_at if run else utc_now(),
         duration_s=round(run.duration_s, 3) if run else 0.0,

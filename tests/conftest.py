@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,16 @@ KEPT = ("NBCI_TEST_REQUIRE_ALL", "AWS_CA_BUNDLE", "GIT_SSL_CAINFO")
 def project(tmp_path: Path) -> Project:
     """An empty project with a ``[tool.nbci]`` table in a new git repository."""
     return Project.create(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def shared_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """As ``project``, for the whole module; the environment stays plain as long."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("NBCI_", "MLFLOW_", "AWS_", "CI_", "GIT_")) and name not in KEPT:
+                patch.delenv(name)
+        for name in ("CI", "PYTEST_ADDOPTS"):
+            patch.delenv(name, raising=False)
+        patch.setenv("COLUMNS", "120")
+        yield Project.create(tmp_path_factory.mktemp("shared") / "project")

@@ -169,6 +169,7 @@ async def _run_cell(
         await client.async_execute_cell(cell, index)
     except CellTimeoutError:
         execution.limit_s = execution.timeout_s if limit == "timeout" else limit_s
+        execution.hang = execution.kernel.hang()
         return limit
     except DeadKernelError:
         task = asyncio.current_task()

@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pytest_nbci.errors import KernelError
-from pytest_nbci.execution.processes import MARK, kill_all, peak_memory_bytes
+from pytest_nbci.execution import memory
+from pytest_nbci.execution.processes import MARK, kill_all
+from pytest_nbci.execution.stack import STACK_SIGNAL, Hang, ask_for_stack, stack_line, state
 
 T = TypeVar("T")
 
 NATIVE = "python3"
 _PYTHON_LANGUAGES = ("python", "python3", "ipython", "python2")
 _STDERR_LINES = 20
+_EXIT_S = 5.0
 # pytest's own variables would tell a notebook that it is under test.
 _DROPPED_PREFIXES = (
     "PYTEST_",
@@ -48,10 +51,19 @@ class KernelChoice:
 
 @dataclass(frozen=True)
 class Exit:
-    """How a kernel ended: its return code (negative: the signal) and last lines of stderr."""
+    """How a kernel ended.
+
+    Attributes:
+        code: Its return code (negative: the signal); None while it lives.
+        stderr_tail: Last lines of its stderr.
+        is_out_of_memory: The system killed it because memory ran out.
+        peak_memory_bytes: Highest memory of it and its descendants, where it is known.
+    """
 
     code: int | None
     stderr_tail: str
+    is_out_of_memory: bool = False
+    peak_memory_bytes: int | None = None
 
     @property
     def reason(self) -> str:
@@ -141,7 +153,6 @@ def _native_spec() -> Any:
         argv=[
             *(sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"),
             "--HistoryManager.hist_file=:memory:",
-            f"--IPKernelApp.exec_lines={_QUEUE}",
         ],
         display_name="Python 3",
         language="python",
@@ -172,6 +183,7 @@ class Kernel:
         # With a factory, the runner leaves the thread's own event loop to the user's tests.
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._group: int | None = None
+        self._kills_before: int | None = None
         self.manager: Any = None
         self.client: Any = None
 
@@ -202,14 +214,22 @@ class Kernel:
     async def _start(self, cwd: Path, environment: Mapping[str, str], timeout_s: float) -> None:
         from jupyter_client.manager import AsyncKernelManager
 
+        from pytest_nbci.execution.provisioner import GuardedProvisioner
+
         manager: Any = AsyncKernelManager(
             kernel_name=self.choice.name,
             connection_file=str(self._folder / "kernel.json"),
             transport="ipc",
             ip=str(self._folder / "s"),
         )
-        manager._kernel_spec = self.choice.spec  # noqa: SLF001 - the one way to give a kernelspec
+        spec = self.choice.spec
+        manager._kernel_spec = spec  # noqa: SLF001 - the one way to give a kernelspec
+        if "kernel_provisioner" not in (spec.metadata or {}):
+            manager.provisioner = GuardedProvisioner(
+                kernel_id=self._mark, kernel_spec=spec, parent=manager
+            )
         self.manager = manager
+        self._kills_before = memory.out_of_memory_kills()
         with (self._folder / "stderr").open("wb") as stderr:
             await manager.start_kernel(
                 cwd=str(cwd),
@@ -220,6 +240,7 @@ class Kernel:
                     # The user's own startup files and profile are not in git.
                     "IPYTHONDIR": str(self._folder / "ipython"),
                 },
+                extra_arguments=self._extra_arguments(),
                 stdin=None,
                 stdout=stderr,
                 stderr=stderr,
@@ -229,20 +250,47 @@ class Kernel:
         self.client.start_channels()
         await self.client.wait_for_ready(timeout=timeout_s)
 
+    def _extra_arguments(self) -> list[str]:
+        if self.choice.name != NATIVE:
+            return []
+        lines = (_QUEUE, stack_line(self._folder / "stack"))
+        return [f"--IPKernelApp.exec_lines={'; '.join(filter(None, lines))}"]
+
+    @property
+    def _process(self) -> Any:
+        """The kernel's process, or what stands for it; None before it started."""
+        return getattr(self.manager.provisioner, "process", None) if self.manager else None
+
     def peak_memory_bytes(self) -> int | None:
-        """Highest resident memory of the kernel process so far, where the system says it."""
-        pid = getattr(self.manager.provisioner, "pid", None) if self.manager else None
-        return peak_memory_bytes(pid) if pid else None
+        """Highest memory of the kernel and its descendants so far; None where it is unknown."""
+        ask = getattr(self._process, "ask_peak_memory", None)
+        return ask() if ask else None
+
+    def hang(self) -> Hang:
+        """What a kernel that does not come to an end does; its stacks where it can tell them."""
+        pid = getattr(self._process, "pid", None)
+        if pid is None:
+            return Hang()
+        can_tell = self.choice.name == NATIVE and STACK_SIGNAL is not None
+        doing = state(pid)
+        return Hang(doing, ask_for_stack(pid, self._folder / "stack") if can_tell else "")
 
     def exit(self) -> Exit:
         """How the kernel ended, as far as it did."""
-        process = getattr(self.manager.provisioner, "process", None) if self.manager else None
+        process = self._process
         try:
             tail = (self._folder / "stderr").read_bytes()[-20_000:].decode(errors="replace")
         except OSError:
             tail = ""
-        lines = tail.splitlines()[-_STDERR_LINES:]
-        return Exit(process.poll() if process else None, "\n".join(lines))
+        code = process.poll() if process else None
+        return Exit(
+            code,
+            "\n".join(tail.splitlines()[-_STDERR_LINES:]),
+            # A shell around the kernel tells a signal as 128 + its number.
+            code in (-signal.SIGKILL, 128 + signal.SIGKILL)
+            and memory.was_out_of_memory(self._kills_before),
+            self.peak_memory_bytes() if process else None,
+        )
 
     def stop(self, *, at_once: bool) -> None:
         """End the kernel and every process that it started.
@@ -253,13 +301,28 @@ class Kernel:
         """
         try:
             if self.manager is not None and self.manager.has_kernel:
-                self.run(self.manager.shutdown_kernel(now=at_once))
+                self.run(self._end(0 if at_once else _EXIT_S))
             if self.client is not None:
                 self.client.stop_channels()
         except (RuntimeError, OSError):
             pass  # a kernel that is gone already; the processes are killed below all the same
         finally:
+            if (end := getattr(self._process, "end", None)) is not None:
+                end()
+            # Where a notebook killed the guardian, or another provisioner started the kernel.
             kill_all(self._mark, self._group)
             self._runner.close()
             if self.manager is not None:
                 self.manager.context.destroy(linger=0)
+
+    async def _end(self, patience_s: float) -> None:
+        provisioner = self.manager.provisioner
+        try:
+            if patience_s:
+                await self.manager.request_shutdown()
+                await asyncio.wait_for(provisioner.wait(), patience_s)
+        except TimeoutError:
+            pass  # an exit handler that hangs
+        finally:
+            await provisioner.kill()
+            await self.manager.cleanup_resources()

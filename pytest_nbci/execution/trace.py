@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pytest_nbci.execution.kernel import Exit, Kernel
+from pytest_nbci.execution.stack import Hang
 from pytest_nbci.notebook import Notebook
 from pytest_nbci.records import CellStatus
 
@@ -42,6 +43,7 @@ class Execution:
         exit: How the kernel ended, where it did.
         doubts: Indices of cells that the kernel answered but did not say to be done.
         limit_s: The limit that was passed, where one was.
+        hang: What the kernel did when it was.
     """
 
     kernel: Kernel
@@ -57,6 +59,7 @@ class Execution:
     exit: Exit | None = None
     doubts: list[int] = field(default_factory=list)
     limit_s: float | None = None
+    hang: Hang = field(default_factory=Hang)
 
 
 def doubtful_cells(notebook: Notebook, execution: Execution) -> list[int]:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_nbci.execution.diagnosis import Place, Scene, diagnose
+from pytest_nbci.execution.kernel import Exit
+from pytest_nbci.execution.stack import Call, stacks, tell
 from pytest_nbci.execution.trace import Execution, exit_payload
 from pytest_nbci.notebook import Notebook, first_line
 from pytest_nbci.records import Cell, FailedCell, Failure, Frame, Outcome
@@ -25,6 +27,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 # https://github.com/ipython/ipython/blob/main/IPython/core/ultratb.py (_format_filename)
 _CELL_PLACE = re.compile(r"^(?:Cell|Input) In\s?\[(\d+)\],? line (\d+)(?:, in (\S+?)\(|)")
 _FILE_PLACE = re.compile(r"^(?:File )?(.+?):(\d+), in (\S+?)(?:\(|$)")
+_CELL_FILE = re.compile(r"ipykernel_\d+/(\d+)\.py$")
 _MARKED_LINE = re.compile(r"^-+> ?\d* ?(.*)$")
 _LONGEST = 300
 
@@ -40,6 +43,7 @@ class Verdict:
     error: Failure | None = None
     failed_cell: FailedCell | None = None
     stderr_tail: str = ""
+    stack: str = ""
     cells: tuple[Cell, ...] = ()
 
 
@@ -99,8 +103,14 @@ class _Case:
 
     @cached_property
     def failure(self) -> Failure:
-        """The exception that the cell ended with, as far as there is one."""
-        return _failure(self)
+        """The exception that the cell ended with, or where it hung, as far as there is one."""
+        return _hung_at(self) if self.stacks else _failure(self)
+
+    @cached_property
+    def stacks(self) -> list[list[Call]]:
+        """The stacks of a kernel that hung."""
+        hang = self.execution.hang
+        return stacks(hang.dump, _own_names(self)) if hang.dump else []
 
 
 def _cell_error(case: _Case) -> Verdict:
@@ -157,14 +167,31 @@ def _kernel_died(case: _Case) -> Verdict:
     exit_ = case.execution.exit
     reason = exit_.reason if exit_ else "ended"
     tail = exit_.stderr_tail if exit_ else ""
+    peak = _peak(exit_)
+    if exit_ is not None and exit_.is_out_of_memory:
+        return Verdict(
+            "failed",
+            "out_of_memory",
+            f"{case.where}: the system killed the kernel because memory ran out{peak}.",
+            "Make it work on less test data, free what is no longer needed, or give the job more "
+            "memory.",
+            stderr_tail=tail,
+        )
     return Verdict(
         "failed",
         "kernel_died",
-        f"{case.where}: the kernel {reason}.",
+        f"{case.where}: the kernel {reason}{peak}.",
         "A native library crashed, or the cell ended its own process: run that cell alone, update "
         "or pin the library.",
         stderr_tail=tail,
     )
+
+
+def _peak(exit_: Exit | None) -> str:
+    """``; its memory reached 1,200 MB`` where that is known."""
+    if exit_ is None or not exit_.peak_memory_bytes:
+        return ""
+    return f"; its memory reached {exit_.peak_memory_bytes / 1e6:,.0f} MB"
 
 
 def _timeout(case: _Case) -> Verdict:
@@ -172,8 +199,10 @@ def _timeout(case: _Case) -> Verdict:
         "failed",
         "timeout",
         f"{case.where}: the notebook was not done after {case.execution.limit_s:g} s, "
-        "its timeout; this cell was running.",
+        f"its timeout; this cell was running{_hung(case)}.",
         "Make it work on less test data, or raise timeout in the notebook's metadata (nbci).",
+        error=case.failure if case.stacks else None,
+        stack=tell(case.stacks),
     )
 
 
@@ -181,9 +210,60 @@ def _cell_timeout(case: _Case) -> Verdict:
     return Verdict(
         "failed",
         "cell_timeout",
-        f"{case.where}: not done after {case.execution.limit_s:g} s, the cell_timeout.",
+        f"{case.where}: not done after {case.execution.limit_s:g} s, the cell_timeout"
+        f"{_hung(case)}.",
         "Make it work on less test data, or raise cell_timeout.",
+        error=case.failure if case.stacks else None,
+        stack=tell(case.stacks),
     )
+
+
+def _hung(case: _Case) -> str:
+    """``; it was waiting at ssl.py, line 1134 in read``, as far as the kernel tells it."""
+    state = case.execution.hang.state
+    if not case.stacks or not case.stacks[0]:
+        return f"; {state}" if state else ""
+    inner = case.stacks[0][0]
+    file = inner.file if inner.is_own else Path(inner.file).name
+    return f"; {state or 'it was'} at {file}, line {inner.line} in {inner.function}"
+
+
+def _hung_at(case: _Case) -> Failure:
+    sources = {
+        f"cell {cell.number}": content["source"].splitlines()
+        for cell in case.cells
+        for content in case.execution.content.cells
+        if content["id"] == cell.id
+    }
+    frames = []
+    for call in reversed(case.stacks[0]):
+        lines = sources.get(call.file, [])
+        source = lines[call.line - 1].strip() if 0 < call.line <= len(lines) else ""
+        if call.is_own:
+            frames.append(Frame(call.file, call.line, call.function, source))
+    return Failure("Timeout", _hung(case).removeprefix("; "), tuple(frames))
+
+
+def _own_names(case: _Case) -> Callable[[str], str | None]:
+    """How a file in a stack is called if it is a cell or lies in the checkout."""
+    # ipykernel names a cell's file by this hash of its source.
+    from ipykernel.compiler import get_tmp_hash_seed, murmur2_x86
+
+    numbers = {cell.id: cell.number for cell in case.cells}
+    # The cell that hung comes last: it wins over one with the same source.
+    cells = {
+        str(murmur2_x86(cell["source"], get_tmp_hash_seed())): (
+            f"cell {numbers.get(cell['id']) or 'of the parameters'}"
+        )
+        for cell in (*case.execution.content.cells, case.cell)
+        if cell["cell_type"] == "code"
+    }
+
+    def name(file: str) -> str | None:
+        match = _CELL_FILE.search(file)
+        return cells.get(match[1]) if match else _own_file(file, case.ran_in.checkout)
+
+    return name
 
 
 def _did_not_raise(case: _Case) -> Verdict:

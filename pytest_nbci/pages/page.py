@@ -45,6 +45,7 @@ def render(notebook: Mapping[str, Any], record: Record) -> str:
         skip_reason=facts.said(record.skip_reason),
         failure=_failure(record),
         stderr=_terminal(record.stderr_tail),
+        stack=_terminal(record.stack),
         failed=next((view for view in shown if view.failed), None),
         failed_label=_failed_label(record),
         facts=facts.facts(record),
