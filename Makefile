@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 REQUIRE := $(CURDIR)/.ci/require
 
-.PHONY: demo demo-broken test check docs lock clean help
+.PHONY: demo demo-broken test soak check docs lock clean help
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -21,10 +21,13 @@ demo-broken: $(VENV)/.demo  ## run one notebook for each way to fail, to see how
 
 test: check $(VENV)/.minio  ## static checks, then all tests with coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 2 --dist loadfile -m "not pipeline"
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile -m "not pipeline and not soak"
 	$(BIN)/pytest -m pipeline tests/pipeline
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --show-missing
+
+soak: $(VENV)/.minio  ## what repeats or takes long: kill storms, reruns, floods; nothing is skipped
+	NBCI_TEST_REQUIRE_ALL=1 $(BIN)/pytest -v -m soak tests/soak
 
 check: $(VENV)/.dev  ## lint, types, layers, spelling, packaging
 	$(BIN)/ruff check .

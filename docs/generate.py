@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from pytest_nbci.records import CAUSES, Record
+from pytest_nbci.retries import NEVER_RETRIED
 from pytest_nbci.settings import SETTINGS, Setting
 
 HEAD = """# Settings
@@ -40,6 +41,23 @@ notebook's metadata fails that notebook only.
 path = "reports/**"   # * stays within a folder, ** does not; no slash: that file name anywhere
 timeout = 60
 ```
+
+"""
+
+_NEVER = ", ".join(f"`{cause}`" for cause in NEVER_RETRIED)
+RETRIES = f"""### Retries
+Each attempt begins anew: checkout restored, test data laid over it, the notebooks in `needs` run, a new
+kernel. The last attempt is the result; the executed notebook, page and record of those before lie in
+`<notebook>.files/` as `attempt-1.ipynb`, `.html`, `.json`, and their own MLflow runs carry the attempt's
+number as tag `nbci.attempt` from 2 on. Files that `keep` names are those of the last attempt. A timeout
+holds for each attempt.
+
+Not run again is what another attempt cannot change: {_NEVER}, and
+what is skipped. A kernel that does not start is run again too; where a later attempt's kernel does not
+start, the notebook is failed, not an error, since pytest is past the setup of its test by then.
+
+pytest-rerunfailures (`--reruns`, the mark `flaky`) runs the whole test again, fixtures included. Its
+attempts are counted, kept and called flaky in the same way.
 
 """
 
@@ -85,6 +103,46 @@ not announce. Everything else has a cause, a sentence that names file and cell, 
 Tags that count: `parameters`, `raises-exception` (the cell must raise), `skip-execution` (the cell is
 left out). An exit in the last cell that runs, with code 0, is a pass.
 
+A notebook that passes only on a later attempt (the setting `retries`, or pytest-rerunfailures) is passed
+and called flaky: at the terminal, in JUnit's system-out, in MLflow (tag `nbci.flaky`) and on its page.
+
+"""
+
+BESIDE = """## What does not fail a notebook
+A verdict is about the cells. These pass, as they do in Jupyter:
+
+- an error in a background thread, in an asyncio task that nobody awaits, in a `__del__` method or an
+  exit handler; a process that the notebook started and left (it is killed);
+- a shell command that fails (`!false`). Test `_exit_code`, or use `%%bash`, where the last command
+  decides, and after `set -e` every one; the same holds for a notebook in bash;
+- `breakpoint()`, which does nothing unless a debugger's window is open. `input()`, `getpass` and `pdb`
+  fail at once, since nobody can answer;
+- a restart by JavaScript, since there is no browser. `do_shutdown` of the kernel is an exit;
+- a traceback that the cell prints itself. One that is shown as an error (`showtraceback`) fails.
+
+A name of a kernel that is not installed is no fault either: another one of the same language runs the
+notebook, and the record says so.
+
+"""
+
+PEERS = """## Where we differ from other tools, and why
+Every notebook with which nbmake, nbval, papermill and nbclient test themselves was run here. The outcome
+is theirs except for these.
+
+| situation | elsewhere | here | why |
+|---|---|---|---|
+| `sys.exit(0)` or `raise SystemExit` with cells below | papermill: passes | failed, `exit` | the cells below never ran |
+| a cell tagged `raises-exception` raises nothing | nbmake, nbclient: passes | failed, `did_not_raise` | the tag promises a refusal; papermill ignores the tag |
+| an error while a result or figure is drawn | nbclient: passes | failed, `cell_error` | the reader sees an error instead of the result |
+| `execution.allow_errors` in the notebook's metadata | nbmake: passes | failed | a notebook in which every cell may fail tests nothing; tag the cells that must |
+| `execution.timeout` in the metadata | nbmake: obeyed | not read | one place for settings: `timeout` under `nbci` |
+| `nbmake` in the metadata (`mock`, `post_cell_execute`) | nbmake: obeyed | not read | parameters, test data and fixtures do it in sight of pytest |
+| a parameter that the notebook does not declare | papermill: a warning, and a cell on top | error, `unknown_parameter` | a misspelt name would test nothing |
+| a kernel name that is not installed | nbmake, papermill: fails | runs on one of the same language | most notebooks name a kernel of their author's machine |
+| a notebook without kernelspec | papermill: fails | runs on Python | the language decides |
+| stored outputs differ from new ones | nbval: fails | passes | they depend on machine and version; `assert` says what matters |
+| cells after a failed one | nbval: run, after a restart if need be | not run | their errors are consequences, and hide the cause |
+| `# NBVAL_SKIP` and its kin in a cell | nbval: obeyed | a comment | `skip-execution` and `raises-exception` are Jupyter's own tags |
 """
 
 DOCS = Path(__file__).parent
@@ -118,7 +176,7 @@ def verdicts_page(records: dict[str, Record]) -> str:
         if cause in records:
             record = records[cause]
             parts.append(f"```\n{record.message}\ncure: {record.cure}\n```\n\n")
-    return "".join(parts).rstrip() + "\n"
+    return "".join([*parts, BESIDE, PEERS]).rstrip() + "\n"
 
 
 def settings_page() -> str:
@@ -131,6 +189,7 @@ def settings_page() -> str:
             _rows("table", ()),
             NOTEBOOK,
             _rows("notebook", ("flag",)),
+            RETRIES,
             DATA,
         ]
     )

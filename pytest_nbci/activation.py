@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 
-from pytest_nbci import fixtures, results, session, settings
+from pytest_nbci import fixtures, results, settings
 from pytest_nbci.collection import COLLECTION, NotebookCollection, NotebookItem, Scope
 from pytest_nbci.configuration import configure
+from pytest_nbci.context import Context, new_session_name
 from pytest_nbci.controller import Controller
+from pytest_nbci.ending import end_with_controller
 from pytest_nbci.execution.checkout import Snapshot
 from pytest_nbci.junit import JUnit
 from pytest_nbci.repository import Repository, at_top, find_repository
 from pytest_nbci.selection import plan_notebooks
-from pytest_nbci.session import Context, Session, Worker, make_state_folder
+from pytest_nbci.session import Session
+from pytest_nbci.state import STATE_FOLDER, ensure_home, make_state_folder
+from pytest_nbci.worker import Worker
 
 _SUFFIX = ".ipynb"
 _QUESTIONS = ("showfixtures", "show_fixtures_per_test", "markers", "cacheshow")
@@ -33,6 +37,7 @@ def activate(config: pytest.Config, folder: Path | None, start: Path) -> None:
     Raises:
         UsageError: A setting, the repository or the index cannot be worked with.
     """
+    ensure_home()
     repository = find_repository(folder or start)
     if folder is None:
         repository = at_top(repository)
@@ -54,7 +59,9 @@ def activate_worker(config: pytest.Config, worker_input: dict[str, Any]) -> None
     # xdist hands a worker the command line, not what the controller made of it.
     scope = _widen_arguments(config, context.repository, context.notebooks)
     collection = NotebookCollection(context, scope)
-    folder = Path(os.fsdecode(plain["scratch"])) / str(worker_input["workerid"])
+    scratch = Path(os.fsdecode(plain["scratch"]))
+    folder = scratch / str(worker_input["workerid"])
+    end_with_controller(scratch)
     collection.worker = Worker(context, Snapshot.from_plain(plain["snapshot"]), folder)
     _register(config, collection)
     config.pluginmanager.register(_Announcer(collection.worker), "nbci-announcer")
@@ -87,7 +94,7 @@ def _context(config: pytest.Config, repository: Repository) -> Context:
     }
     found = configure(repository, table, flags, os.environ)
     notebooks = plan_notebooks(repository, table, _named(config, repository))
-    name, started_at = session.new_session_name(repository)
+    name, started_at = new_session_name(repository)
     state, note = _state_folder(config, repository)
     return Context(
         repository=repository,
@@ -112,7 +119,7 @@ def _only_asks(config: pytest.Config) -> bool:
 def _state_folder(config: pytest.Config, repository: Repository) -> tuple[Path, str]:
     """``--collect-only`` writes nothing, so it makes nothing either."""
     if config.getoption("collectonly") or _only_asks(config):
-        return repository.root / session.STATE_FOLDER, ""
+        return repository.root / STATE_FOLDER, ""
     return make_state_folder(repository.root, os.environ)
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +16,19 @@ from typing import TYPE_CHECKING
 from pytest_nbci import __version__, settings
 from pytest_nbci.errors import NbciError, UsageError
 from pytest_nbci.records import OUTCOMES
+from pytest_nbci.scrub import find_secrets, scrub_text
 
 if TYPE_CHECKING:
     from pytest_nbci.delivery import Destination
     from pytest_nbci.pages.history import Result
+    from pytest_nbci.repository import Repository
+    from pytest_nbci.settings import Table
     from pytest_nbci.store import Store
 
 _USAGE_ERROR = 4
 _SHOWN = 50
+# A person waits: less patience than boto3 has.
+_PATIENCE_S, _TRIES = 10.0, 2
 
 _EPILOG = """\
 a day with it:
@@ -31,6 +37,7 @@ a day with it:
   pytest --nbci               run all, publish to the store and to MLflow (CI does it)
   nbci runs --outcome failed  what failed lately, from the folder or the bucket
   nbci publish                deliver later what could not be delivered
+  nbci doctor                 try git, kernels, store and MLflow, see every setting
 
 Settings come from flags, variables and [tool.nbci] in pyproject.toml: docs/settings.md.
 """
@@ -45,12 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = options.run(options)
         sys.stdout.flush()
-    except UsageError as error:
-        print(f"nbci: {error}", file=sys.stderr)
-        return _USAGE_ERROR
     except NbciError as error:
-        print(f"nbci: {error}", file=sys.stderr)
-        return 1
+        # A wrong value is named, and may be a URL with a password.
+        print(f"nbci: {scrub_text(str(error), find_secrets(os.environ))}", file=sys.stderr)
+        return _USAGE_ERROR if isinstance(error, UsageError) else 1
     except BrokenPipeError:  # the reader (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -77,6 +82,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_setting(publish, "store")
     _add_setting(publish, "mlflow")
     publish.set_defaults(run=_publish)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="try git, kernels, store and MLflow for real; show every setting",
+        description="Print every setting and where it came from, then try git, the kernels that "
+        "notebooks need, the store and MLflow. Exit code 1 if something does not work.",
+    )
+    _add_setting(doctor, "store")
+    _add_setting(doctor, "mlflow")
+    doctor.set_defaults(run=_doctor)
 
     runs = commands.add_parser(
         "runs",
@@ -126,16 +141,28 @@ def _add_setting(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(f"--{name}", help=f"{setting.help} (variable: {setting.variable})")
 
 
-def _find_destination(options: argparse.Namespace) -> tuple[str, Destination]:
-    """The project's name and where its results go, from the present folder upward.
+@dataclass(frozen=True)
+class _Here:
+    """The project that the present folder belongs to."""
+
+    repository: Repository
+    table: Table
+    flags: dict[str, str | None]
+    project: str
+    destination: Destination
+
+
+def _find_project(options: argparse.Namespace) -> _Here:
+    """The project, and where its results go, from the present folder upward.
 
     Raises:
         UsageError: No repository, or a setting that cannot be worked with.
     """
     from pytest_nbci.configuration import configure
     from pytest_nbci.repository import at_top, find_repository
-    from pytest_nbci.session import state_folder
+    from pytest_nbci.state import ensure_home, state_folder
 
+    ensure_home()
     here = Path.cwd()
     folder = settings.find_table_folder(here)
     repository = find_repository(folder or here)
@@ -144,27 +171,45 @@ def _find_destination(options: argparse.Namespace) -> tuple[str, Destination]:
     table = settings.read_table(repository.root)
     flags = {"store": options.store, "mlflow": getattr(options, "mlflow", None)}
     found = configure(repository, table, flags, os.environ)
-    return found.project, found.destination(state_folder(repository.root, os.environ))
+    destination = found.destination(state_folder(repository.root, os.environ))
+    return _Here(repository, table, flags, found.project, destination)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from pytest_nbci.doctor import examine, settings_lines
+
+    here = _find_project(options)
+    print(f"project {here.project} in {here.repository.root}\n")
+    for line in settings_lines(here.table, here.flags, os.environ):
+        print(f"  {line}")
+    print(flush=True)
+    code = 0
+    for finding in examine(here.repository, here.table, here.destination):
+        said = "".join(char if char.isprintable() else "?" for char in finding.said)
+        print(f"{finding.status:<4}  {finding.subject}: {said}", flush=True)
+        if finding.cure:
+            print(f"      cure: {finding.cure}", flush=True)
+        code = 1 if finding.status == "bad" else code
+    return code
 
 
 def _publish(options: argparse.Namespace) -> int:
     from pytest_nbci.delivery import publish
 
-    _, destination = _find_destination(options)
-    report = publish(destination, _show_progress)
+    report = publish(_find_project(options).destination, _show_progress)
     _show_progress("")
     print(report.sentence())
     return 1 if report.waiting else 0
 
 
 def _runs(options: argparse.Namespace) -> int:
-    store, found = _past_results(options)
+    here, store, found = _past_results(options)
     number = 0
     for number, result in enumerate(found, 1):
         if options.json:
             print(json.dumps(result.to_plain(store.url)), flush=number == 1)
         else:
-            print(_line(result, store.url), flush=number == 1)
+            print(_line(result, _place(here.destination, store, result)), flush=number == 1)
         if number == options.limit:
             break
     if number == 0 and not options.json:
@@ -177,7 +222,7 @@ def _show(options: argparse.Namespace) -> int:
 
     from pytest_nbci.records import Record
 
-    store, found = _past_results(options)
+    here, store, found = _past_results(options)
     result = next(found, None)
     if result is None:
         raise UsageError(
@@ -186,7 +231,7 @@ def _show(options: argparse.Namespace) -> int:
         )
     content = store.get(f"{result.key}.json")
     record = Record.from_json(content) if content is not None else None
-    print(_line(result, store.url))
+    print(_line(result, _place(here.destination, store, result)))
     if result.summary.message:
         print(f"\n{result.summary.message}")
     if record is not None and record.cure:
@@ -197,7 +242,8 @@ def _show(options: argparse.Namespace) -> int:
     if page is None:
         print("page: none was made")
         return 0
-    place = _page_place(store, result.key, page, fetch=options.open)
+    link = here.destination.link(f"{result.key}.html")
+    place = link or _page_place(store, result.key, page, fetch=options.open)
     print(f"page: {place}")
     if options.open:
         webbrowser.open(place if "://" in place else Path(place).resolve().as_uri())
@@ -216,26 +262,35 @@ def _page_place(store: Store, key: str, page: bytes, *, fetch: bool) -> str:
     return str(path)
 
 
-def _past_results(options: argparse.Namespace) -> tuple[Store, Iterator[Result]]:
+def _past_results(options: argparse.Namespace) -> tuple[_Here, Store, Iterator[Result]]:
     from pytest_nbci.pages.history import Filters, find_results
     from pytest_nbci.store import FolderStore, open_s3_store
 
-    project, destination = _find_destination(options)
+    here = _find_project(options)
+    destination = here.destination
     store: Store = FolderStore(destination.results)
     if destination.store_url is not None:
-        store = open_s3_store(destination.store_url, destination.store_origin)
+        store = open_s3_store(
+            destination.store_url, destination.store_origin, patience_s=_PATIENCE_S, tries=_TRIES
+        )
     wanted = {item.name: getattr(options, item.name, None) for item in dataclasses.fields(Filters)}
-    return store, find_results(store, project, Filters(**wanted))
+    return here, store, find_results(store, here.project, Filters(**wanted))
 
 
-def _line(result: Result, url: str) -> str:
+def _place(destination: Destination, store: Store, result: Result) -> str:
+    """Where a reader finds a result: the page on the site, else the executed notebook."""
+    link = destination.link(f"{result.key}.html")
+    if link is not None or "://" in store.url:
+        return link or f"{store.url}/{result.key}"
+    return settings.describe(Path(store.url, result.key))
+
+
+def _line(result: Result, place: str) -> str:
     summary, commit = result.summary, result.session.commit
     message = commit.message.strip().splitlines()[0] if commit and commit.message.strip() else ""
     cause = summary.cause if summary.cause != summary.outcome else None
     said = f"{summary.outcome} {cause}" if cause else summary.outcome
-    place = f"{url}/{result.key}"
-    if "://" not in url:
-        place = settings.describe(Path(place))
+    said += " (flaky)" if summary.flaky else ""
     parts = [
         f"{result.session.started_at[:16].replace('T', ' ')}Z",
         f"{said:<20}",

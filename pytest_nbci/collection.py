@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from pytest_nbci import notebook, settings
-from pytest_nbci.errors import NotebookError
+from pytest_nbci.context import Context
+from pytest_nbci.errors import NbciError, NotebookError
 from pytest_nbci.execution.run import Run, SetupProblem
 from pytest_nbci.execution.verdict import Verdict
+from pytest_nbci.records import Summary
 from pytest_nbci.reports import NotebookFailure, terminal_repr
 from pytest_nbci.repository import printable
-from pytest_nbci.session import Context, Worker
+from pytest_nbci.worker import Worker
 
 DATA_FIXTURE = "nbci_test_data"
 
@@ -36,19 +38,29 @@ class NotebookFile(pytest.Module):
 
 @dataclass
 class Attempt:
-    """What one attempt at an item came to so far; a rerun begins a new one.
+    """What one attempt at an item came to so far; ``result`` is set when it is over.
 
     ``stood_in`` says that the notebook's own MLflow runs are in the embedded database, since the
     tracking server did not answer.
     """
 
-    number: int = 1
+    earlier: tuple[Summary, ...] = ()
+    result: Summary | None = None
     run: Run | None = None
     verdict: Verdict | None = None
     skip_reason: str | None = None
     stood_in: bool = False
     warnings: tuple[str, ...] = ()
     kept: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def number(self) -> int:
+        """1 for the first."""
+        return len(self.earlier) + 1
+
+    def next(self) -> Attempt:
+        """The attempt after this one, or this one anew if it came to nothing."""
+        return Attempt(self.earlier if self.result is None else (*self.earlier, self.result))
 
 
 class NotebookItem(pytest.Function):
@@ -69,17 +81,25 @@ class NotebookItem(pytest.Function):
         """Path or URL of the page of this session's run."""
         context = self.config.stash[COLLECTION].context
         key = f"{context.prefix}/{self.notebook_name}.html"
-        if context.publishes and context.destination.store_url is not None:
-            return f"{context.destination.store_url.rstrip('/')}/{key}"
-        return settings.describe(context.store.path(key))
+        destination = context.destination
+        if not context.publishes or (destination.site_url or destination.store_url) is None:
+            return settings.describe(context.store.path(key))
+        return destination.link(key) or f"{destination.store.rstrip('/')}/{key}"
 
     def begin(self) -> None:
         """Begin an attempt; refuse what pytest would refuse less clearly.
 
+        Where another plugin runs the item again, what it came to before is kept first.
+
         Raises:
             SetupProblem: A fixture is parametrised.
         """
-        self.attempt = Attempt(self.attempt.number + 1)
+        ended, self.attempt = self.attempt, self.attempt.next()
+        if ended.result is not None:
+            try:
+                self.config.stash[COLLECTION].worker.set_aside(self.notebook_name)
+            except NbciError as error:
+                self.attempt.warnings = (f"Attempt {ended.number} is not kept: {error}",)
         for name, found in self._fixtureinfo.name2fixturedefs.items():
             if found[-1].params is not None:
                 raise SetupProblem(
@@ -109,7 +129,7 @@ class NotebookItem(pytest.Function):
         if isinstance(excinfo.value, NotebookFailure | SetupProblem):
             run = self.attempt.run
             content = run.content if run else None
-            return terminal_repr(self, excinfo.value.verdict, content)
+            return terminal_repr(self, excinfo.value.verdict, content, self.attempt.earlier)
         return None
 
 
@@ -207,7 +227,7 @@ class NotebookCollection:
             parent, name=stem.replace("[", "(").replace("]", ")"), callobj=run_notebook
         )
         item.notebook_path, item.settings, item.problem = path, own, problem
-        item.attempt = Attempt(0)
+        item.attempt = Attempt()
         return item
 
     def settings_of(self, path: str) -> settings.NotebookSettings:

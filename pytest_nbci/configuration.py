@@ -27,6 +27,9 @@ class Configuration:
     store_origin: str
     tracking_uri: str | None
     experiment: str
+    site_url: str | None
+    keep_days: int
+    scrub: tuple[str, ...]
 
     def destination(self, state: Path) -> Destination:
         """Where results go, given the folder that this project may write."""
@@ -39,6 +42,9 @@ class Configuration:
             if self.tracking_uri == _OFF
             else self.tracking_uri or embedded_uri(state),
             experiment=self.experiment,
+            site_url=self.site_url,
+            keep_days=self.keep_days,
+            scrub=self.scrub,
         )
 
 
@@ -76,7 +82,21 @@ def configure(
         store_origin=store_origin,
         tracking_uri=_tracking_uri(tracking_uri, tracking_origin, repository.root),
         experiment=find("experiment")[0] or project,
+        site_url=_site_url(*find("site_url")),
+        keep_days=table.values.get("keep_days", settings.BY_NAME["keep_days"].default),
+        scrub=tuple(table.values.get("scrub", ())),
     )
+
+
+def _site_url(url: str | None, origin: str) -> str | None:
+    if url is None:
+        return None
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(
+            f"The site {url!r} ({origin}) is not a URL.",
+            'Write "https://host/path"; the results\' keys follow it.',
+        )
+    return url.rstrip("/")
 
 
 def _project_name(name: str | None, origin: str) -> str | None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Generator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +13,16 @@ import pytest
 
 from pytest_nbci.collection import NotebookCollection, NotebookItem
 from pytest_nbci.delivery import Follower, Report
+from pytest_nbci.ending import EndSignals, tell_workers, uninterrupted
 from pytest_nbci.errors import DeliveryError, NbciError
 from pytest_nbci.live import Live
+from pytest_nbci.reports import lost_repr
 from pytest_nbci.repository import printable
-from pytest_nbci.results import summary_in
-from pytest_nbci.session import INDEX, Session, Worker, read_selected
+from pytest_nbci.results import summary_in, unwritten_in
+from pytest_nbci.scrub import find_secrets, scrub_text
+from pytest_nbci.session import INDEX, Session
 from pytest_nbci.settings import describe
+from pytest_nbci.worker import Worker, begun_in, read_selected
 
 _NAMED_AT_MOST = 3
 
@@ -32,6 +39,8 @@ class Controller:
         self._follower: Follower | None = None
         self._report: Report | None = None
         self._problems: list[str] = []
+        self._not_run: list[str] = []
+        self._signals = EndSignals()
         self._live: Live | None = None
 
     def pytest_report_header(self) -> str:
@@ -87,38 +96,91 @@ class Controller:
             self._session.plan(selected)
         except DeliveryError as error:
             raise pytest.UsageError(str(error)) from error
+        self._signals.start()
         context = self._session.context
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
-            self._live = Live(reporter, lambda: self._session.scratch)
+            self._live = Live(reporter, lambda: self._session.scratch, self._notices)
             self._config.pluginmanager.register(self._live, "nbci-live")
             self._live.start()
         if context.publishes:
             self._follower = Follower.start(context.destination, context.session)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Hand a written result to the publisher."""
+        """Note what came of a notebook, and hand a written result to the publisher."""
+        for name, why in unwritten_in(report).items():
+            self._session.lose(name, why)
         summary = summary_in(report)
         if summary is not None:
             self._session.results[summary.notebook] = summary
-            if self._follower is not None:
+            if self._follower is not None and summary.outcome != "lost":  # not written yet
                 self._follower.result_written(summary.notebook)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """Complete the session's record, then wait for the publisher."""
-        self._end_live()
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """Count a flaky notebook in the last line, beside its being passed."""
+        summary = summary_in(report)
+        return ("flaky", "", "") if summary is not None and summary.flaky else None
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, report: Any) -> None:
+        """An xdist worker ended in the middle of an item: if that is a notebook, it is lost."""
+        worker = report.node.gateway.id
+        running = begun_in(self._session.scratch / worker)[-1:]
+        for name in running:
+            if name not in self._session.results:
+                record = self._session.lose(name, f"the xdist worker {worker} ended while it ran")
+                report.when = "call"
+                report.longrepr = lost_repr(name, record, worker)
+                report.nbci_summary = asdict(self._session.results[name])
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Let workers end now, not when xdist loses its patience; not so at its own ``-x``."""
+        is_asked = type(excinfo.value) is KeyboardInterrupt
+        if is_asked and self._is_distributed() and self._session.is_planned:
+            tell_workers(self._session.scratch)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """When kernels and workers have ended: complete the session's record, then publish.
+
+        Also after a second Ctrl-C, which pytest does not note in the exit status.
+        """
+        is_interrupted = isinstance(sys.exception(), KeyboardInterrupt)
         try:
-            for name in self._session.finish(int(exitstatus)):
-                self._problems.append(f"{name} is lost: it began and left no result")
-                if self._follower is not None:
-                    self._follower.result_written(name)
-        except DeliveryError as error:
-            self._problems.append(str(error))
+            return (yield)
+        finally:
+            if is_interrupted and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.INTERRUPTED
+            self._finish(session)
+
+    def _finish(self, session: pytest.Session) -> None:
+        self._end_live()
+        with uninterrupted():
+            lost = self._session.find_lost()
+            self._problems += [f"{name} is lost: it began and left no result" for name in lost]
+            if lost:
+                session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+            if not self._config.getoption("setuponly", default=False):
+                self._not_run = self._session.not_run
+            try:
+                self._session.finish(int(session.exitstatus))
+            except DeliveryError as error:
+                self._problems.append(str(error))
+                session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
         if self._follower is not None:
-            self._report = self._follower.finish(self._show_progress)
-            self._show_progress("")
-            self._follower = None
+            self._publish(self._follower)
+
+    def _publish(self, follower: Follower) -> None:
+        self._follower = None
+        try:
+            self._report = follower.finish(self._show_progress)
+        except KeyboardInterrupt:
+            self._report = follower.give_up()
+        self._show_progress("")
+
+    def _notices(self) -> list[str]:
+        """What is found to stand in the way of publishing while notebooks run."""
+        return self._follower.notices() if self._follower is not None else []
 
     def _show_progress(self, text: str) -> None:
         reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
@@ -131,8 +193,9 @@ class Controller:
         if lines:
             terminalreporter.ensure_newline()
             terminalreporter.section("nbci", sep="-")
+            secrets = find_secrets(os.environ, self._session.context.destination.scrub)
             for line in lines:
-                terminalreporter.write_line(line)
+                terminalreporter.write_line(scrub_text(line, secrets))
 
     def _summary(self) -> list[str]:
         context = self._session.context
@@ -140,17 +203,21 @@ class Controller:
         if self._session.results:
             place = describe(context.store.path(context.prefix) / INDEX)
             lines.append(f"results: {place}")
+        lines += [
+            f"{one.notebook} is flaky: it passed on attempt {one.attempts}"
+            for one in self._session.results.values()
+            if one.flaky
+        ]
         if self._report is not None:
             lines.append(self._report.sentence())
         lines += self._problems
+        if self._not_run:
+            lines.append(f"{_counted(self._not_run)} did not run: {_some(self._not_run)}")
         untracked = [] if self._config.getoption("collectonly") else self._untracked()
         if untracked:
-            shown = ", ".join(untracked[:_NAMED_AT_MOST])
-            more = ", …" if len(untracked) > _NAMED_AT_MOST else ""
-            noun = "notebook is" if len(untracked) == 1 else "notebooks are"
-            lines.append(
-                f"{len(untracked)} {noun} not in git and did not run: {shown}{more} (git add)"
-            )
+            verb = "is" if len(untracked) == 1 else "are"
+            said = f"{_counted(untracked)} {verb} not in git and did not run"
+            lines.append(f"{said}: {_some(untracked)} (git add)")
         return lines
 
     def _untracked(self) -> list[str]:
@@ -166,12 +233,25 @@ class Controller:
             self._live.stop()
             self._live = None
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
-        """Remove the scratch folder, however the session ended."""
+        """Remove the scratch folder, however the session ended.
+
+        First, as pytest's own hook fails where the terminal was closed.
+        """
         self._end_live()
         if self._follower is not None:
-            self._follower.finish(lambda _: None)
+            self._publish(self._follower)
         self._session.close()
+        self._signals.stop()
+
+
+def _counted(names: list[str]) -> str:
+    return f"{len(names)} notebook{'s' * (len(names) != 1)}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED_AT_MOST]) + ", …" * (len(names) > _NAMED_AT_MOST)
 
 
 def _describe_store(store: str) -> str:

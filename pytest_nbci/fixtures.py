@@ -15,6 +15,7 @@ from pytest_nbci.execution.test_data import NotebookData, check_data
 from pytest_nbci.execution.verdict import Verdict
 from pytest_nbci.notebook import Notebook
 from pytest_nbci.reports import NotebookFailure
+from pytest_nbci.retries import Trial
 
 
 @pytest.fixture(scope="session")
@@ -47,19 +48,22 @@ def nbci_run(
     except (DataError, NotebookError) as error:
         raise _data_problem(item, error) from error
     order = Order(item.notebook_path, item.settings, data)
-    run = bench.prepare(order, _environment(item), chain)
-    item.attempt.run = run
+    trial = Trial(item, lambda: bench.prepare(order, _environment(item), chain))
+    trial.prepare()
     try:
-        yield lambda: _conclude(item, run.execute())
+        yield lambda: _conclude(item, trial.execute())
         if item.attempt.verdict is not None and item.attempt.verdict.outcome == "passed":
             bench.passed(order, chain)
     finally:
+        run = item.attempt.run
         try:
-            run.close()
+            if run is not None:
+                run.close()
         except DataError as error:
             raise _data_problem(item, error) from error
         finally:
-            item.attempt.kept = run.kept_files()  # after the kernel: its exit may remove some
+            if run is not None:  # after the kernel: its exit may remove some
+                item.attempt.kept = run.kept_files()
 
 
 def _conclude(item: NotebookItem, verdict: Verdict) -> None:
@@ -106,9 +110,9 @@ def _environment(item: NotebookItem) -> Callable[[Notebook], Mapping[str, str]]:
     def environment(read: Notebook) -> Mapping[str, str]:
         """Variables that make the notebook's own MLflow runs ours."""
         destination = collection.worker.tracking_for(read)
-        item.attempt.stood_in = destination != collection.context.destination
-        session = collection.context.session
-        return delivery.kernel_environment(destination, session, item.notebook_name)
+        session, attempt = collection.context.session, item.attempt
+        attempt.stood_in = destination != collection.context.destination
+        return delivery.kernel_environment(destination, session, item.notebook_name, attempt.number)
 
     return environment
 

@@ -1,9 +1,13 @@
-"""What runs at this moment: behind the cursor of a terminal, or a line a minute in a CI log."""
+"""What runs at this moment: behind the cursor of a terminal, or a line a minute in a CI log.
+
+What stands in the way of publishing is said there too, at once and once.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from pytest_nbci.execution.progress import Progress, read_progress
 
 _TERMINAL_S = 0.2
 _LOG_S = 60.0
+_NOTICE_S = 1.0
 _MARGIN = 8  # pytest's own " [100%]" and a blank
 
 # DECSC, DECRC and EL: https://invisible-island.net/xterm/ctlseqs/ctlseqs.html
@@ -27,9 +32,15 @@ class Live:
     The copy is taken while pytest captures nothing, so what is written there is never captured.
     """
 
-    def __init__(self, reporter: Any, scratch: Callable[[], Path | None]) -> None:
+    def __init__(
+        self,
+        reporter: Any,
+        scratch: Callable[[], Path | None],
+        notices: Callable[[], list[str]],
+    ) -> None:
         self._reporter = reporter
         self._scratch = scratch
+        self._notices = notices
         self._is_terminal = bool(reporter.isatty)
         self._lock = threading.Lock()
         self._is_shown = False
@@ -75,7 +86,14 @@ class Live:
                 self._is_shown = False
 
     def _run(self) -> None:
-        while not self._ended.wait(_TERMINAL_S if self._is_terminal else _LOG_S):
+        told_at = time.monotonic()
+        while not self._ended.wait(_TERMINAL_S if self._is_terminal else _NOTICE_S):
+            for notice in self._notices():
+                self.erase()
+                self._write(f"\nnbci: {notice} The run goes on.\n")
+            if not self._is_terminal and time.monotonic() - told_at < _LOG_S:
+                continue
+            told_at = time.monotonic()
             folder = self._scratch()
             running = read_progress(folder) if folder is not None else []
             if running and self._is_terminal:

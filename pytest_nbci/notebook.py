@@ -145,6 +145,11 @@ def _parse(data: bytes, name: str) -> dict[str, Any]:
         raise NotebookError(f"{name} is empty.", "Save it in Jupyter again, or remove it from git.")
     try:
         content = json.loads(data)
+    except UnicodeDecodeError as error:
+        raise NotebookError(
+            f"{name} is not UTF-8: byte {data[error.start]:#04x} at position {error.start}.",
+            f"Convert it (iconv -f ISO-8859-1 -t UTF-8 {name}), or save it in Jupyter again.",
+        ) from error
     except (ValueError, RecursionError) as error:
         where = f" in line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
@@ -152,9 +157,14 @@ def _parse(data: bytes, name: str) -> dict[str, Any]:
         if data.startswith(b"version https://git-lfs"):
             cure = "It is a Git LFS pointer: run git lfs pull."
         raise NotebookError(f"{name} is not valid JSON{where}: {reason}.", cure) from error
-    if not isinstance(content, dict) or not isinstance(content.get("nbformat"), int):
+    if not isinstance(content, dict) or "nbformat" not in content:
         raise NotebookError(
             f"{name} is JSON but no notebook: it has no nbformat.", "Save it in Jupyter again."
+        )
+    if not isinstance(content["nbformat"], int):
+        raise NotebookError(
+            f"{name} is JSON but no notebook: its nbformat is {content['nbformat']!r}.",
+            "Save it in Jupyter again.",
         )
     return content
 
@@ -168,14 +178,17 @@ def _upgrade(content: dict[str, Any], name: str) -> dict[str, Any]:
         )
     if content["nbformat"] < FORMAT:
         content = _convert(content, name)
-    try:
-        cells = [_cell(cell) for cell in content["cells"]]
-        metadata = dict(content.get("metadata") or {})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    if not isinstance(content.get("cells"), list):
         raise NotebookError(
-            f"{name} is not a valid notebook: {type(error).__name__} {error} in its cells.",
-            "Save it in Jupyter again.",
+            f"{name} is JSON but no notebook: it has no list of cells.", "Save it in Jupyter again."
+        )
+    try:
+        cells = [_cell(position, cell) for position, cell in enumerate(content["cells"], 1)]
+    except ValueError as error:
+        raise NotebookError(
+            f"{name} is not a valid notebook: {error}.", "Save it in Jupyter again."
         ) from error
+    metadata = dict(_table(content, "metadata"))
     _give_ids(cells)
     return {
         **content,
@@ -206,12 +219,21 @@ def _convert(content: dict[str, Any], name: str) -> dict[str, Any]:
     return plain
 
 
-def _cell(cell: Mapping[str, Any]) -> dict[str, Any]:
-    kind, source = cell["cell_type"], cell.get("source", "")
+def _cell(position: int, cell: object) -> dict[str, Any]:
+    """One cell of either file as later steps expect it.
+
+    Raises:
+        ValueError: The sentence that says what is wrong with it.
+    """
+    if not isinstance(cell, dict):
+        raise ValueError(f"cell {position} of all its cells is no object")  # noqa: TRY004
+    kind, source = cell.get("cell_type"), cell.get("source", "")
     if kind not in ("code", "markdown", "raw"):
-        raise ValueError(f"cell_type {kind!r}")
-    text = source if isinstance(source, str) else "".join(source)
-    metadata = dict(cell.get("metadata") or {})
+        raise ValueError(f"cell {position} of all its cells has the cell_type {kind!r}")
+    text = "".join(map(str, source)) if isinstance(source, list) else source
+    if not isinstance(text, str):
+        raise ValueError(f"cell {position} of all its cells has the source {source!r}")  # noqa: TRY004
+    metadata = dict(_table(cell, "metadata"))
     if "tags" in metadata:
         metadata["tags"] = _tags(metadata["tags"])
     plain = {**cell, "source": text, "metadata": metadata}

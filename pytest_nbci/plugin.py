@@ -73,7 +73,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
         activate(config, folder, _start(config))
     except NbciError as error:
-        raise pytest.UsageError(str(error)) from error
+        from pytest_nbci.scrub import find_secrets, scrub_text
+
+        # A wrong value is named, and may be a URL with a password.
+        said = scrub_text(str(error), find_secrets(os.environ))
+        raise pytest.UsageError(said) from error
 
 
 def _start(config: pytest.Config) -> Path:

@@ -10,14 +10,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import re
 import secrets
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any, Literal, Self, get_args
 
 from pytest_nbci.errors import NbciError
@@ -38,6 +35,7 @@ CAUSES: Mapping[str, str] = {
     "service_unavailable": "A cell needs a server that did not answer.",
     "exit": "exit() or sys.exit() ended the notebook before its last cell, or with an error code.",
     "kernel_died": "The kernel's process ended while a cell ran.",
+    "out_of_memory": "The system killed the kernel because memory ran out.",
     "timeout": "The notebook was not done within its timeout.",
     "cell_timeout": "A cell was not done within cell_timeout.",
     "not_run": "The kernel left out a cell that no tag excuses.",
@@ -45,21 +43,21 @@ CAUSES: Mapping[str, str] = {
     "bad_notebook": "The file is no readable notebook, or its own settings are wrong.",
     "checkout_error": "The private checkout could not be made.",
     "test_data_error": "The test data, or a fixture, failed.",
-    "unknown_parameter": "A setting names a parameter that the notebook does not have.",
+    "unknown_parameter": "A parameter that the notebook lacks, or that its language cannot take.",
     "kernel_start": "No kernel for the notebook, or it did not start.",
     "needs_failed": "A notebook that this one needs did not pass.",
-    "lost": "pytest, or the worker that ran the notebook, ended before its result was written.",
+    "lost": "pytest or its worker ended, or the disk was full, before the result was written.",
 }
-
-# A session on another machine that has not ended by then will not.
-_LONGEST_ELSEWHERE = timedelta(days=1)
 
 _SESSION_NAME = re.compile(r"(\d{4})(\d\d)(\d\d)T\d{6}Z-[0-9a-f]{1,8}-[0-9a-f]{6}")
 
 
 @dataclass(frozen=True)
 class Commit:
-    """The author's commit (not GitLab's merge commit), as git knows it."""
+    """The author's commit (not GitLab's merge commit), as git knows it.
+
+    ``repository`` is the URL of the remote ``origin``, without what it holds of credentials.
+    """
 
     id: str
     author: str
@@ -67,6 +65,7 @@ class Commit:
     message: str
     branch: str | None
     time: str
+    repository: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,8 @@ class Record:
     """What one notebook came to in one session.
 
     Times are UTC in ISO 8601, durations in seconds, sizes in bytes. ``cause`` is null exactly
-    when ``outcome`` is passed or skipped; docs/verdicts.md lists the causes.
+    when ``outcome`` is passed or skipped; docs/verdicts.md lists the causes. All is of the last of
+    ``attempts``; ``earlier`` says what those before came to.
     """
 
     session: str
@@ -149,6 +149,7 @@ class Record:
     source_sha256: str = ""
     attempts: int = 1
     flaky: bool = False
+    earlier: tuple[Summary, ...] = ()
     reproduce: str = ""
     warnings: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
@@ -189,6 +190,8 @@ class Summary:
     cause: str | None
     message: str
     duration_s: float
+    attempts: int = 1
+    flaky: bool = False
 
 
 @dataclass(frozen=True)
@@ -234,10 +237,14 @@ def summary_of(record: Record) -> Summary:
         cause=record.cause,
         message=record.message,
         duration_s=record.duration_s,
+        attempts=record.attempts,
+        flaky=record.flaky,
     )
 
 
-def lost_record(session: Session, notebook: str, why: str = "the session was killed") -> Record:
+def lost_record(
+    session: Session, notebook: str, why: str = "the session was killed before it was done"
+) -> Record:
     """The record of a notebook that was planned, and left no result when the session ended."""
     return Record(
         session=session.session,
@@ -245,7 +252,7 @@ def lost_record(session: Session, notebook: str, why: str = "the session was kil
         notebook=notebook,
         outcome="lost",
         cause="lost",
-        message=f"{notebook}: {why} before the notebook was done.",
+        message=f"{notebook}: {why}.",
         cure="Run it again.",
         started_at=session.started_at,
         commit=session.commit,
@@ -275,43 +282,6 @@ def session_prefix(project: str, session: str) -> str:
 def utc_now() -> str:
     """The present time, UTC, ISO 8601 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def this_host() -> dict[str, Any]:
-    """Name, boot and process id: enough to tell later whether this process still runs here.
-
-    The boot id tells a process id of before a reboot from one of after (man 4 random).
-    """
-    return {"name": socket.gethostname(), "boot": _boot_id(), "pid": os.getpid()}
-
-
-def is_dead(session: Session) -> bool:
-    """Whether a session without an end will not get one any more."""
-    host, here = session.host, this_host()
-    if host.get("name") == here["name"] and host.get("boot"):
-        return host["boot"] != here["boot"] or not _is_alive(int(host.get("pid") or 0))
-    try:
-        started = datetime.fromisoformat(session.started_at)
-    except ValueError:
-        return True
-    return datetime.now(UTC) - started > _LONGEST_ELSEWHERE
-
-
-def _boot_id() -> str | None:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return None
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def dump_json(value: object) -> str:
@@ -360,7 +330,7 @@ def _known(cls: type[Record | Session], data: dict[str, Any]) -> dict[str, Any]:
     names = {item.name for item in dataclasses.fields(cls)} - {"extra"}
     known = {name: value for name, value in data.items() if name in names}
     nested: dict[str, Any] = {"commit": Commit, "error": Failure, "failed_cell": FailedCell}
-    lists: dict[str, Any] = {"cells": Cell, "plan": Planned, "results": Summary}
+    lists: dict[str, Any] = {"cells": Cell, "plan": Planned, "results": Summary, "earlier": Summary}
     for name, value in known.items():
         if name in nested and value is not None:
             known[name] = _build(nested[name], value)

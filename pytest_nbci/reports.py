@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from _pytest._code.code import (
@@ -14,10 +14,12 @@ from _pytest._code.code import (
     ReprTraceback,
 )
 
-from pytest_nbci.execution.verdict import Verdict, plain_text
+from pytest_nbci.execution.case import plain_text
+from pytest_nbci.execution.verdict import Verdict
 
 if TYPE_CHECKING:
     from pytest_nbci.collection import NotebookItem
+    from pytest_nbci.records import Record, Summary
 
 _SOURCE_LINES = 12
 _STACK_LINES = 12
@@ -52,8 +54,28 @@ def reproduce_line(item: NotebookItem) -> str:
     return f"pytest {flag}{shlex.quote(path)}"
 
 
+def told_attempts(record: Record) -> list[str]:
+    """What came of the attempts before the last, for JUnit; nothing where there was one."""
+    if not record.earlier:
+        return []
+    head = f"{record.notebook}: {record.outcome} on attempt {record.attempts}"
+    return [f"{head}, flaky" if record.flaky else head, *_told(record.earlier, record.message)]
+
+
+def _told(earlier: Sequence[Summary], message: str) -> list[str]:
+    """A line for each of ``earlier``; one that ended with ``message`` too does not repeat it."""
+    lines = []
+    for number, one in enumerate(earlier, 1):
+        said = f"{one.outcome}, with the same message" if one.message == message else one.message
+        lines.append(f"attempt {number} ({one.duration_s:.1f} s): {plain_text(said)}")
+    return lines
+
+
 def terminal_repr(
-    item: NotebookItem, verdict: Verdict, content: Mapping[str, Any] | None
+    item: NotebookItem,
+    verdict: Verdict,
+    content: Mapping[str, Any] | None,
+    earlier: Sequence[Summary],
 ) -> ReprExceptionInfo:
     """A short section: the sentence, the cell with the failing line marked, error, cure, page."""
     lines = [verdict.message, ""]
@@ -68,6 +90,7 @@ def terminal_repr(
         lines += ["last lines of the kernel's stderr:"]
         lines += [f"  {plain_text(line)}" for line in verdict.stderr_tail.splitlines()[-8:]]
     lines += verdict.stack.splitlines()[:_STACK_LINES]
+    lines += _told(earlier, verdict.message)
     if verdict.cure:
         lines.append(f"cure: {verdict.cure}")
     if content is not None:
@@ -75,6 +98,18 @@ def terminal_repr(
     lines.append(f"reproduce: {reproduce_line(item)}")
     entry = ReprEntryNative([f"{_short(line)}\n" for line in lines])
     crash = ReprFileLocation(str(item.path), 1, verdict.message)
+    return ReprExceptionInfo(ReprTraceback([entry], None, "native"), crash)
+
+
+def lost_repr(name: str, record: Record | None, worker: str) -> ReprExceptionInfo:
+    """A section for a notebook whose xdist worker ended; ``record`` is None if it was written."""
+    message = f"{name}: the xdist worker {worker} ended just after the result was written."
+    cure = "Its end was not the notebook's, so look what else ran in that worker."
+    if record is not None:
+        message = f"{name} is lost: the xdist worker {worker} ended while it ran."
+        cure = "Run it again; with fewer workers (-n) if memory ran out."
+    entry = ReprEntryNative([f"{message}\n", "\n", f"cure: {cure}\n"])
+    crash = ReprFileLocation(name, 1, message)
     return ReprExceptionInfo(ReprTraceback([entry], None, "native"), crash)
 
 

@@ -225,6 +225,7 @@ class Repository:
                     message=_text(found.message),
                     branch=branch,
                     time=found.committed_datetime.isoformat(),
+                    repository=_without_credentials(self.remote_url()),
                 )
         except (git.GitError, git.ODBError, ValueError) as error:  # e.g. of a SHA-256 repository
             raise NbciError(
@@ -270,6 +271,18 @@ def at_top(repository: Repository) -> Repository:
 def printable(path: str) -> str:
     """A path as it stands in node ids, records and keys: valid UTF-8, forward slashes."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _without_credentials(url: str | None) -> str | None:
+    """A remote's URL as anybody may see it; CI's clones carry a token in it."""
+    scheme, separator, rest = (url or "").partition("://")
+    if not separator:  # a folder, or host:path, where no password can stand
+        return url
+    authority, slash, path = rest.partition("/")
+    user, _, host = authority.rpartition("@")
+    # Without its user an ssh URL is another; it is no secret.
+    kept = f"{user.partition(':')[0]}@" if user and scheme.endswith("ssh") else ""
+    return f"{scheme}://{kept}{host}{slash}{path}"
 
 
 def _text(value: str | bytes | None) -> str:

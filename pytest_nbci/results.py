@@ -13,11 +13,26 @@ import pytest
 from pytest_nbci.collection import COLLECTION, Attempt, NotebookItem
 from pytest_nbci.delivery import STOOD_IN, Destination
 from pytest_nbci.errors import DeliveryError
+from pytest_nbci.execution.case import plain_text
 from pytest_nbci.execution.run import SetupProblem
-from pytest_nbci.execution.verdict import Verdict, plain_text
+from pytest_nbci.execution.verdict import Verdict
 from pytest_nbci.junit import output_tail
 from pytest_nbci.records import Record, Summary, summary_of, utc_now
-from pytest_nbci.reports import NotebookFailure, reproduce_line
+from pytest_nbci.reports import NotebookFailure, reproduce_line, told_attempts
+from pytest_nbci.scrub import Secrets, scrub_data, scrub_values
+
+# What a notebook, a fixture or a setting said; all else in a record is ours.
+_SAID = (
+    "message",
+    "cure",
+    "error",
+    "failed_cell",
+    "stderr_tail",
+    "stack",
+    "skip_reason",
+    "parameters",
+    "warnings",
+)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -31,6 +46,7 @@ def pytest_runtest_makereport(
         # With --setup-only, which --setup-plan implies, nothing was run.
         if report.when == "teardown" and not item.config.getoption("setuponly", default=False):
             _write(item, report)
+        _scrub_report(item, report)
     return report
 
 
@@ -38,6 +54,47 @@ def summary_in(report: pytest.TestReport) -> Summary | None:
     """The result that the last phase's report carries, also from an xdist worker."""
     data = getattr(report, "nbci_summary", None)
     return Summary(**data) if data else None
+
+
+def unwritten_in(report: pytest.TestReport) -> dict[str, str]:
+    """The notebook whose result could not be written, and why; mostly none."""
+    found: dict[str, str] = getattr(report, "nbci_unwritten", {})
+    return found
+
+
+def _secrets(item: NotebookItem) -> Secrets:
+    return item.config.stash[COLLECTION].worker.secrets_in(os.environ)
+
+
+def _scrub_report(item: NotebookItem, report: pytest.TestReport) -> None:
+    """Take secrets out of what pytest and its reporters will show of it.
+
+    As plain data, which is how pytest-xdist sends it; a report without secrets stays as it is.
+    """
+    hook = item.config.hook
+    data = hook.pytest_report_to_serializable(config=item.config, report=report)
+    shown = {name: data[name] for name in ("longrepr", "sections", "user_properties")}
+    scrubbed = scrub_values(shown, _secrets(item))
+    if scrubbed != shown:
+        plain = hook.pytest_report_from_serializable(config=item.config, data={**data, **scrubbed})
+        for name in shown:
+            setattr(report, name, getattr(plain, name))
+    if hasattr(report, "wasxfail"):
+        report.wasxfail = scrub_values(report.wasxfail, _secrets(item))
+
+
+def end_attempt(item: NotebookItem) -> None:
+    """Write what an attempt came to that another one follows, and begin that."""
+    ended = item.attempt
+    record = _record(item, ended)
+    ended.result = summary_of(record)
+    item.attempt = ended.next()
+    try:
+        item.config.stash[COLLECTION].worker.write_attempt(
+            record, ended.run.content if ended.run else None
+        )
+    except DeliveryError as error:
+        item.attempt.warnings = (f"Attempt {record.attempts} is not kept: {error}",)
 
 
 def _note(item: NotebookItem, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
@@ -92,10 +149,13 @@ def _write(item: NotebookItem, report: pytest.TestReport) -> None:
     except DeliveryError as error:
         report.outcome = "failed"
         report.longrepr = f"The result of {item.notebook_name} is lost: {error}"
+        why = f"its result could not be written: {error.message.rstrip('.')}"
+        report.nbci_unwritten = {item.notebook_name: why}  # type: ignore[attr-defined]
         return
-    report.nbci_summary = asdict(summary_of(record))  # type: ignore[attr-defined]
-    report.nbci_output = output_tail(  # type: ignore[attr-defined]
-        attempt.run.content if attempt.run else None
+    attempt.result = summary_of(record)
+    report.nbci_summary = asdict(attempt.result)  # type: ignore[attr-defined]
+    report.nbci_output = "\n".join(  # type: ignore[attr-defined]
+        [*told_attempts(record), output_tail(attempt.run.content if attempt.run else None)]
     )
     attempt.run = None  # the executed notebook may be large
 
@@ -107,7 +167,7 @@ def _record(item: NotebookItem, attempt: Attempt) -> Record:
     verdict = attempt.verdict or Verdict(
         "lost", "lost", f"{item.notebook_name}: no phase of the test told what came of it."
     )
-    return Record(
+    record = Record(
         session=context.session,
         project=context.project,
         notebook=item.notebook_name,
@@ -138,10 +198,14 @@ def _record(item: NotebookItem, attempt: Attempt) -> Record:
         peak_memory_bytes=run.peak_memory_bytes if run else None,
         source_sha256=read.source_sha256 if read else "",
         attempts=attempt.number,
+        flaky=verdict.outcome == "passed" and attempt.number > 1,
+        earlier=attempt.earlier,
         reproduce=reproduce_line(item),
         kept=tuple(sorted(attempt.kept)),
         warnings=_warnings(attempt, context.destination),
     )
+    said = {name: getattr(record, name) for name in _SAID}
+    return replace(record, **scrub_data(said, _secrets(item)))
 
 
 def _warnings(attempt: Attempt, destination: Destination) -> tuple[str, ...]:

@@ -45,6 +45,11 @@ def is_plain(value: object) -> bool:
 
 TEXT = Kind("a string", lambda value: isinstance(value, str))
 SECONDS = Kind("a number of seconds above 0", lambda value: _is_number(value) and value > 0)
+COUNT = Kind(
+    "a whole number, 0 or more",
+    lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+)
+MEGABYTES = Kind("a number of MB above 0", SECONDS.accepts)
 TEXTS = Kind(
     "a list of strings",
     lambda value: isinstance(value, list | tuple) and all(isinstance(item, str) for item in value),
@@ -125,11 +130,43 @@ SETTINGS: tuple[Setting, ...] = (
         "NBCI_PROFILE",
     ),
     Setting(
+        "site_url",
+        "session",
+        TEXT,
+        None,
+        "where a web server shows the store; links in the summary and in MLflow go there",
+        None,
+        "NBCI_SITE_URL",
+    ),
+    Setting(
+        "keep_days",
+        "table",
+        COUNT,
+        30,
+        "days that results stay in the results folder after the store has all of them",
+    ),
+    Setting(
         "exclude",
         "table",
         TEXTS,
         ("**/.ipynb_checkpoints/**",),
         "globs of notebooks that are no tests",
+    ),
+    Setting(
+        "scrub",
+        "table",
+        TEXTS,
+        (),
+        "globs of further environment variables whose values no result may hold; with a leading "
+        '"!" of such whose values are no secrets',
+    ),
+    Setting(
+        "output_limit",
+        "table",
+        MEGABYTES,
+        8,
+        "MB (1,000,000 bytes) of output that are kept of each cell, its beginning and its end; "
+        "an output counts 1 KB more than it holds; a notebook may have five times as much",
     ),
     Setting(
         "timeout",
@@ -159,6 +196,13 @@ SETTINGS: tuple[Setting, ...] = (
         (),
         "notebooks that run before this one in the same checkout, in this order",
     ),
+    Setting(
+        "retries",
+        "notebook",
+        COUNT,
+        0,
+        "how often a notebook that fails is run again; one that passes then is marked flaky",
+    ),
     Setting("skip", "notebook", TEXT, None, "a reason not to run the notebook"),
     Setting("marks", "notebook", TEXTS, (), "pytest marks, for -m"),
 )
@@ -179,6 +223,7 @@ class NotebookSettings:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     keep: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    retries: int = 0
     skip: str | None = None
     marks: tuple[str, ...] = ()
 
@@ -364,6 +409,11 @@ def resolve_notebook(
         name: tuple(value) if isinstance(value, list) else value for name, value in merged.items()
     }
     return NotebookSettings(**resolved)
+
+
+def output_limit_bytes(table: Table) -> int:
+    """How much of each cell's output is kept."""
+    return int(table.values.get("output_limit", BY_NAME["output_limit"].default) * 1_000_000)
 
 
 def excluded(table: Table, notebook: str) -> bool:

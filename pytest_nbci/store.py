@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from pytest_nbci.errors import DeliveryError, UsageError
+from pytest_nbci.s3_errors import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -195,7 +196,7 @@ class S3Store:
                 self._put_in_parts(full, kind, content, progress)
                 return
             content = content.read_bytes()
-        with _told(self.url, "write"):
+        with told(self.url, "write"):
             self.client.put_object(Bucket=self.bucket, Key=full, Body=content, ContentType=kind)
 
     def _put_in_parts(
@@ -215,12 +216,12 @@ class S3Store:
             multipart_chunksize=_PART_BYTES,
             max_request_concurrency=_PARTS_AT_ONCE,
         )
-        with _told(self.url, "write"), TransferManager(self.client, config) as manager:
+        with told(self.url, "write"), TransferManager(self.client, config) as manager:
             manager.upload(str(path), self.bucket, full, {"ContentType": kind}, [Told()]).result()
 
     def get(self, key: str) -> bytes | None:
         """The object's bytes; None where there is no such object."""
-        with _told(self.url, "read"):
+        with told(self.url, "read"):
             try:
                 answer = self.client.get_object(Bucket=self.bucket, Key=self._full(key))
                 return bytes(answer["Body"].read())
@@ -231,7 +232,7 @@ class S3Store:
         """All objects, in S3's own order (UTF-8 bytes of the key)."""
         cut = len(self._full(""))
         pages = self.client.get_paginator("list_objects_v2")
-        with _told(self.url, "list"):
+        with told(self.url, "list"):
             for page in pages.paginate(Bucket=self.bucket, Prefix=self._full(prefix)):
                 for item in page.get("Contents", ()):
                     yield item["Key"][cut:]
@@ -241,7 +242,7 @@ class S3Store:
         full = self._full(prefix)
         pages = self.client.get_paginator("list_objects_v2")
         names = set()
-        with _told(self.url, "list"):
+        with told(self.url, "list"):
             for page in pages.paginate(Bucket=self.bucket, Prefix=full, Delimiter="/"):
                 names |= {
                     item["Prefix"][len(full) :].rstrip("/")
@@ -251,13 +252,22 @@ class S3Store:
         return sorted(names)
 
     def check(self) -> None:
-        """Ask for the bucket, so that a missing one or a wrong key is said early.
+        """Ask for one key, so that a missing bucket or a wrong key is said early.
 
         Raises:
-            DeliveryError: It does not exist, or may not be used.
+            DeliveryError: It does not exist, or may not be listed.
         """
-        with _told(self.url, "reach"):
-            self.client.head_bucket(Bucket=self.bucket)
+        with told(self.url, "reach"):  # the answer to HEAD would not say why
+            self.client.list_objects_v2(Bucket=self.bucket, Prefix=self._full(""), MaxKeys=1)
+
+    def delete(self, key: str) -> None:
+        """Delete an object; nothing happens where there is none.
+
+        Raises:
+            DeliveryError: It may not be deleted.
+        """
+        with told(self.url, "delete"):
+            self.client.delete_object(Bucket=self.bucket, Key=self._full(key))
 
     def _full(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
@@ -310,59 +320,7 @@ def open_s3_store(
     )
     if "AWS_REQUEST_CHECKSUM_CALCULATION" not in os.environ:
         config = config.merge(Config(request_checksum_calculation="when_required"))
-    with _told(url, "reach"):
+    with told(url, "reach"):
         # A session of its own: boto3's default one keeps the first credentials it found.
         client = boto3.session.Session().client("s3", config=config)
     return S3Store(client, bucket, prefix)
-
-
-def http_status(error: DeliveryError) -> int | None:
-    """The HTTP status with which an S3 server refused; None when it gave no answer."""
-    response = getattr(error.__cause__, "response", None) or {}
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return None if status is None else int(status)
-
-
-@contextlib.contextmanager
-def _told(url: str, verb: str) -> Iterator[None]:
-    """Turn what boto3 raises into one sentence with a cure."""
-    from botocore.exceptions import BotoCoreError, ClientError  # on use
-
-    try:
-        yield
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        said, cure = _CLIENT_ERRORS.get(code, (f"{code}: {_message(error)}", ""))
-        raise DeliveryError(f"{url} could not be {_PAST[verb]}: {said}.", cure) from error
-    except BotoCoreError as error:
-        said = str(error).rstrip(".")
-        cure = _CORE_ERRORS.get(type(error).__name__, "")
-        raise DeliveryError(f"{url} could not be {_PAST[verb]}: {said}.", cure) from error
-
-
-_PAST = {"write": "written", "read": "read", "list": "listed", "reach": "reached"}
-
-# Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
-_CLIENT_ERRORS = {
-    "NoSuchBucket": ("the bucket does not exist", "Create it, or correct NBCI_STORE."),
-    "404": ("the bucket does not exist", "Create it, or correct NBCI_STORE."),
-    "403": ("access is denied", "Check AWS_ACCESS_KEY_ID and its policy."),
-    "AccessDenied": ("access is denied", "Check the policy of the access key."),
-    "InvalidAccessKeyId": ("the access key is unknown there", "Check AWS_ACCESS_KEY_ID."),
-    "SignatureDoesNotMatch": ("the secret key is wrong", "Check AWS_SECRET_ACCESS_KEY."),
-    "RequestTimeTooSkewed": ("this machine's clock is wrong", "Set the clock."),
-    "AuthorizationHeaderMalformed": ("the region is wrong", "Set AWS_DEFAULT_REGION."),
-    "PermanentRedirect": ("the region is wrong", "Set AWS_DEFAULT_REGION."),
-}
-_CORE_ERRORS = {
-    "NoCredentialsError": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-    "PartialCredentialsError": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-    "EndpointConnectionError": "Start the server, or correct AWS_ENDPOINT_URL_S3.",
-    "ConnectTimeoutError": "Start the server, or correct AWS_ENDPOINT_URL_S3.",
-    "SSLError": "Set AWS_CA_BUNDLE to the certificate of the server's authority.",
-    "InvalidEndpointURLError": "Correct AWS_ENDPOINT_URL_S3.",
-}
-
-
-def _message(error: Any) -> str:
-    return str(error.response.get("Error", {}).get("Message", error)).rstrip(".")

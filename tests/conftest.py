@@ -10,7 +10,7 @@ import pytest
 
 from tests.project import Project
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers", "tests.browser"]
 
 
 @pytest.fixture(autouse=True)

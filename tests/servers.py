@@ -6,7 +6,10 @@ Fixtures ``minio`` and ``mlflow_server`` live for the session; ``Server.stop``, 
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import http.client
+import json
 import os
 import shutil
 import signal
@@ -18,6 +21,7 @@ import threading
 import time
 import urllib.request
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -123,6 +127,30 @@ class Minio(Server):
             region_name="us-east-1",
             config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=20),
         )
+
+    def key_for(self, *rights: str) -> dict[str, str]:
+        """The environment of a key that has only these rights, on all buckets."""
+        import boto3
+
+        sts = boto3.client(
+            "sts",
+            endpoint_url=self.url,
+            aws_access_key_id=USER,
+            aws_secret_access_key=PASSWORD,
+            region_name="us-east-1",
+        )
+        statement = {"Effect": "Allow", "Action": rights, "Resource": "arn:aws:s3:::*"}
+        made = sts.assume_role(
+            RoleArn="arn:aws:iam::minio:role/test",
+            RoleSessionName="test",
+            Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+            DurationSeconds=900,
+        )["Credentials"]
+        return {
+            "AWS_ACCESS_KEY_ID": made["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": made["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": made["SessionToken"],
+        }
 
     def objects(self, bucket: str) -> dict[str, str]:
         """Key to content type of everything in ``bucket``."""
@@ -339,7 +367,9 @@ class Proxy:
 
     @staticmethod
     def _answer(client: socket.socket, status: int) -> None:
-        head = f"HTTP/1.1 {status} As Told\r\nContent-Length: 4\r\nConnection: close\r\n\r\nno.\n"
+        patience = "Retry-After: 3600\r\n" if status in (429, 503) else ""
+        length = f"Content-Length: 4\r\n{patience}Connection: close"
+        head = f"HTTP/1.1 {status} As Told\r\n{length}\r\n\r\nno.\n"
         with contextlib.suppress(OSError):
             client.recv(65536)
             client.sendall(head.encode())
@@ -365,3 +395,74 @@ def minio_door(minio: Minio) -> Iterator[Proxy]:
     door.set("open")
     yield door
     door.close()
+
+
+class Gate:
+    """A reverse proxy before a real server: below a path, and for those who know the password.
+
+    What a team's nginx does with an MLflow server.
+    """
+
+    def __init__(self, target: Server, prefix: str) -> None:
+        self.prefix = prefix
+        gate = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def handle_any(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                status, headers, content = gate._answer(target, self, body)
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}{self.prefix}"
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The header of who may pass."""
+        known = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        return {"Authorization": f"Basic {known}"}
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _answer(
+        self, target: Server, asked: BaseHTTPRequestHandler, body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
+        if not asked.path.startswith(f"{self.prefix}/"):
+            return 404, {}, b"not below this path"
+        if asked.headers.get("Authorization") != self.authorization["Authorization"]:
+            return 401, {"WWW-Authenticate": 'Basic realm="MLflow"'}, b"who are you?"
+        dropped = {"host", "connection", "authorization", "accept-encoding", "origin"}
+        headers = {k: v for k, v in asked.headers.items() if k.lower() not in dropped}
+        connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=60)
+        with contextlib.closing(connection):
+            path = asked.path.removeprefix(self.prefix)
+            connection.request(asked.command, path, body or None, headers)
+            answer = connection.getresponse()
+            kept = ("Content-Type", "Location", "Cache-Control")
+            found = {name: answer.headers[name] for name in kept if name in answer.headers}
+            return answer.status, found, answer.read()
+
+
+@pytest.fixture(scope="session")
+def mlflow_gate(mlflow_server: Server) -> Iterator[Gate]:
+    """The session's MLflow server below a path, with basic authentication."""
+    gate = Gate(mlflow_server, "/tools/mlflow")
+    yield gate
+    gate.close()

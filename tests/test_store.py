@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_nbci.errors import DeliveryError, UsageError
+from pytest_nbci.s3_errors import http_status
 from pytest_nbci.store import (
     FolderStore,
     Store,
     content_type,
-    http_status,
     open_s3_store,
     parse_s3_url,
 )

@@ -6,21 +6,35 @@ Nothing here changes a verdict. boto3 and MLflow are imported on use, in the del
 
 from __future__ import annotations
 
-from pytest_nbci.delivery.destination import Destination, Report, embedded_uri, result_id
+from pytest_nbci.delivery.destination import (
+    Destination,
+    Report,
+    embedded_uri,
+    result_id,
+    without_password,
+)
 from pytest_nbci.delivery.embedded import prepare_tracking
 from pytest_nbci.delivery.follower import Follower, publish
 from pytest_nbci.delivery.kernel import kernel_environment
+from pytest_nbci.delivery.lost import write_lost_record
 from pytest_nbci.delivery.offline import STOOD_IN, stand_in
+from pytest_nbci.delivery.outbox import count_waiting
+from pytest_nbci.delivery.trial import Finding, try_out
 
 __all__ = [
     "STOOD_IN",
     "Destination",
+    "Finding",
     "Follower",
     "Report",
+    "count_waiting",
     "embedded_uri",
     "kernel_environment",
     "prepare_tracking",
     "publish",
     "result_id",
     "stand_in",
+    "try_out",
+    "without_password",
+    "write_lost_record",
 ]

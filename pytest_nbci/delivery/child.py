@@ -14,7 +14,7 @@ def main(task: str) -> int:
 
     Args:
         task: ``follow`` a session whose notebooks come as further lines, ``publish`` all that
-            waits, or ``make`` the embedded database.
+            waits, ``make`` the embedded database, or ``try`` both destinations out.
 
     Returns:
         The exit code.
@@ -29,6 +29,10 @@ def main(task: str) -> int:
 
             make(destination)
             return 0
+        if task == "try":
+            from pytest_nbci.delivery.trial import try_here
+
+            return try_here(destination, out)
         from pytest_nbci.delivery import publisher
 
         if task == "follow":

@@ -23,6 +23,9 @@ class Destination:
         store_origin: Where ``store_url`` was set, for error sentences.
         tracking_uri: An absolute MLflow tracking URI; None: no tracking.
         experiment: Name of the MLflow experiment that takes our runs.
+        site_url: Where a web server shows the store, without a final slash; None: nowhere.
+        keep_days: For how long results stay in the results folder when the store has them.
+        scrub: Globs of environment variables whose values no result may hold.
     """
 
     results: Path
@@ -31,8 +34,11 @@ class Destination:
     store_origin: str
     tracking_uri: str | None
     experiment: str
+    site_url: str | None = None
+    keep_days: int = 30
+    scrub: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, str | None]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON data of it, for the delivery process."""
         paths = {"results": str(self.results.absolute()), "state": str(self.state.absolute())}
         return {**self.__dict__, **paths}
@@ -41,7 +47,7 @@ class Destination:
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """The destination that ``to_dict`` wrote."""
         paths = {"results": Path(data["results"]), "state": Path(data["state"])}
-        return cls(**{**data, **paths})
+        return cls(**{**data, **paths, "scrub": tuple(data["scrub"])})
 
     def embedded(self) -> Destination:
         """The same with the embedded database; unchanged where tracking is off."""
@@ -58,6 +64,10 @@ class Destination:
     def store(self) -> str:
         """What a reader is told about the store."""
         return self.store_url or str(self.results)
+
+    def link(self, key: str) -> str | None:
+        """Where a browser finds what lies at ``key``; None without a web server."""
+        return None if self.site_url is None else f"{self.site_url}/{quote(key)}"
 
     @property
     def tracking(self) -> str | None:

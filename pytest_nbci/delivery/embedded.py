@@ -58,10 +58,10 @@ def prepare_here(destination: Destination) -> None:
         DeliveryError: It cannot be made.
     """
     _try_file(destination)
-    if _is_made(destination):
+    if _is_made(destination) or _is_elsewhere(destination):
         return
     with _Turn(destination):
-        if not _is_made(destination):
+        if not (_is_made(destination) or _is_elsewhere(destination)):
             make(destination)
             _mark_made(destination)
 
@@ -192,6 +192,17 @@ def _is_made(destination: Destination) -> bool:
         return file.stat().st_size > 0 and _marker(destination).read_text("utf-8") == _mark()
     except OSError:
         return False
+
+
+def _is_elsewhere(destination: Destination) -> bool:
+    """Whether this is a database of the user's, with its schema: only an experiment is to be made.
+
+    Many may do that at once.
+    """
+    file = database(destination.tracking_uri)
+    if file is None or file.is_relative_to(destination.state):
+        return False
+    return file.exists() and file.stat().st_size > 0
 
 
 def _mark_made(destination: Destination) -> None:

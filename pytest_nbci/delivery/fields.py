@@ -6,6 +6,7 @@ Everything of ours starts with ``nbci.``; docs/mlflow.md lists it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -21,16 +22,24 @@ if TYPE_CHECKING:
     from pytest_nbci.records import Record
 
 RESULT = "nbci.result"
+ATTEMPT = "nbci.attempt"  # of a notebook's own run; without it the first
 ROLE = "nbci.role"
 ROLE_NOTEBOOK = "notebook"
+PARENT = "mlflow.parentRunId"
+
+# Of the files that a notebook read; a list of runs brings them all.
+MOST_INPUTS = 100
 
 # MLflow 3.17, mlflow/utils/validation.py: MAX_TAG_VAL_LENGTH is 8000, but servers before 2.15
 # take 5000; MAX_PARAM_VAL_LENGTH 6000; MAX_ENTITY_KEY_LENGTH 250.
 _TAG_LENGTH = 5000
 _PARAM_LENGTH = 6000
 _KEY_LENGTH = 250
-# Characters of a param's name: same file, _VALID_PARAM_AND_METRIC_NAMES.
-_NOT_IN_A_NAME = re.compile(r"[^\w. :/-]")
+# Characters of a param's name: same file, _VALID_PARAM_AND_METRIC_NAMES; a slash would have to
+# make a path, a colon is refused on Windows.
+_NOT_IN_A_NAME = re.compile(r"[^\w. -]")
+# What Markdown would take for a mark.
+_MARKS = re.compile(r"([\\`*_\[\]<>#~|&$])")
 _KILLED = frozenset({"timeout", "cell_timeout", "kernel_died", "out_of_memory"})
 
 
@@ -43,7 +52,7 @@ class Fields:
         start_ms: Unix time in milliseconds.
         end_ms: Unix time in milliseconds.
         status: FINISHED, FAILED or KILLED.
-        child_status: For the notebook's own runs that it left open.
+        child_status: For the notebook's own runs that its last attempt left open.
         tags: MLflow's own and ours.
         params: All of them ours.
         metrics: All of them ours.
@@ -58,6 +67,11 @@ class Fields:
     params: Mapping[str, str]
     metrics: Mapping[str, float]
 
+    def status_of_open(self, tags: Mapping[str, str]) -> str:
+        """The status for a run with these tags that the notebook left open."""
+        is_of_the_last = tags.get(ATTEMPT, "1") == f"{self.metrics['nbci.attempts']:g}"
+        return self.child_status if is_of_the_last else "FAILED"
+
 
 def fields_of(record: Record, result_path: str, links: Mapping[str, str]) -> Fields:
     """Everything that MLflow is told about ``record``.
@@ -65,11 +79,11 @@ def fields_of(record: Record, result_path: str, links: Mapping[str, str]) -> Fie
     Args:
         record: What a notebook came to.
         result_path: Where its executed notebook lies: ``s3://…`` or a file.
-        links: Title to URL, for the note.
+        links: Title to URL, for the note: the page, the job.
     """
     start_ms = _milliseconds(record.started_at)
     return Fields(
-        name=_cut(record.notebook, _KEY_LENGTH),
+        name=_run_name(record.notebook),
         start_ms=start_ms,
         end_ms=start_ms + round(record.duration_s * 1000),
         status=status_of(record),
@@ -87,19 +101,34 @@ def status_of(record: Record) -> str:
 
 def note(record: Record, result_path: str, links: Mapping[str, str]) -> str:
     """The run's description, in Markdown: what happened, where to look, how to do it again."""
-    parts = [f"**{record.outcome}**" + (f": {record.message}" if record.message else "")]
+    said = f": {_plain(record.message)}" if record.message else ""
+    parts = [f"**{record.outcome}**{said}"]
     if record.cure:
-        parts.append(record.cure)
-    if record.failed_cell is not None:
-        number = record.failed_cell.number
-        name = "the parameters cell" if number is None else f"cell {number}"
-        parts.append(f"In {name}:\n\n    {record.failed_cell.first_line}")
-    lines = [f"- {title}: [{url}]({url})" for title, url in links.items()]
-    lines.append(f"- executed notebook: `{result_path}`")
-    parts.append("\n".join(lines))
+        parts.append(_plain(record.cure))
+    if links:
+        parts.append(" · ".join(f"[{title}](<{url}>)" for title, url in links.items()))
     if record.reproduce:
-        parts.append(f"Again, here:\n\n    {record.reproduce}")
+        parts.append(f"Run it again:\n\n{_code(record.reproduce)}")
+    parts.append(f"Executed notebook: {_inline_code(result_path)}")
+    if record.commit is not None:
+        first_line = record.commit.message.strip().partition("\n")[0]
+        said = f"{record.commit.id[:8]}: {first_line} ({record.commit.author})"
+        parts.append(f"Commit {_plain(said)}")
     return "\n\n".join(parts)
+
+
+def _plain(text: str) -> str:
+    """One paragraph of Markdown that shows ``text`` as it is."""
+    return _MARKS.sub(r"\\\1", " ".join(text.split()))
+
+
+def _code(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def _inline_code(text: str) -> str:
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{text}{fence}" if fence == "`" else f"{fence} {text} {fence}"
 
 
 def _tags(record: Record, result_path: str, links: Mapping[str, str]) -> Iterable[tuple[str, str]]:
@@ -110,7 +139,8 @@ def _tags(record: Record, result_path: str, links: Mapping[str, str]) -> Iterabl
         "mlflow.source.type": "NOTEBOOK",
         "mlflow.source.git.commit": commit and commit.id,
         "mlflow.source.git.branch": commit and commit.branch,
-        "mlflow.source.git.repoURL": record.job.get("repository"),
+        "mlflow.source.git.repoURL": commit and commit.repository,
+        "mlflow.source.git.dirty": "true" if record.dirty else None,
         "mlflow.note.content": note(record, result_path, links),
         RESULT: result_id(record.session, record.notebook),
         ROLE: ROLE_NOTEBOOK,
@@ -135,12 +165,18 @@ def _tags(record: Record, result_path: str, links: Mapping[str, str]) -> Iterabl
         "nbci.due": record.due,
         "nbci.flaky": "true" if record.flaky else None,
         "nbci.fingerprint": record.fingerprint,
+        "nbci.inputs": _cut_inputs(record),
         "nbci.result_path": result_path,
         "nbci.reproduce": record.reproduce,
         "nbci.job_url": record.job.get("url"),
         "nbci.pipeline": record.job.get("pipeline"),
     }
     return [(key, str(value)) for key, value in known.items() if value not in {None, ""}]
+
+
+def _cut_inputs(record: Record) -> str | None:
+    count = len(record.inputs)
+    return f"{count} files, {MOST_INPUTS} of them as datasets" if count > MOST_INPUTS else None
 
 
 def _params(record: Record) -> Iterable[tuple[str, str]]:
@@ -156,8 +192,7 @@ def _params(record: Record) -> Iterable[tuple[str, str]]:
     }
     yield from ((key, _text(value)) for key, value in known.items() if value not in {None, ""})
     for name, value in record.parameters.items():
-        key = f"nbci.param.{_NOT_IN_A_NAME.sub('_', str(name))}"
-        yield key[:_KEY_LENGTH], _text(value)
+        yield _param_name(f"nbci.param.{name}"), _text(value)
 
 
 def _metrics(record: Record) -> Iterable[tuple[str, float]]:
@@ -192,6 +227,21 @@ def _cut(text: str, limit: int) -> str:
         return plain
     told = f"… [cut by pytest-nbci: {len(plain)} characters, MLflow takes {limit}]"
     return plain[: limit - len(told)] + told
+
+
+def _run_name(notebook: str) -> str:
+    """The notebook's path; of a long one the end, with its name. The tags have all of it."""
+    name = _cut(notebook, _TAG_LENGTH)
+    return name if len(name) <= _KEY_LENGTH else f"…{name[1 - _KEY_LENGTH :]}"
+
+
+def _param_name(name: str) -> str:
+    """``name`` as MLflow takes it; a cut one says so, and differs where the whole did."""
+    plain = _NOT_IN_A_NAME.sub("_", name)
+    if len(plain) <= _KEY_LENGTH:
+        return plain
+    told = f" - cut {hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return plain[: _KEY_LENGTH - len(told)] + told
 
 
 def _milliseconds(moment: str) -> int:

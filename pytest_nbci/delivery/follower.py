@@ -18,6 +18,7 @@ from pytest_nbci.delivery.outbox import find, notebooks, undelivered
 from pytest_nbci.delivery.process import child_environment, command
 from pytest_nbci.delivery.snapshot import Snapshot
 from pytest_nbci.errors import DeliveryError
+from pytest_nbci.scrub import Secrets, find_secrets, scrub_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,6 +183,12 @@ class Follower:
         why = f"the delivery process ended early (exit {code}, see {child.log})"
         return self._from_disk([*child.last.reasons, why])
 
+    def give_up(self) -> Report:
+        """End the process now, for somebody who does not want to wait. Never raises."""
+        if self._child is not None:
+            self._child.stop()
+        return self._from_disk(["it was interrupted"])
+
     def _silence(self, idle_s: float) -> str:
         return f"nothing was taken for {idle_s:g} s"
 
@@ -230,7 +237,8 @@ def publish(destination: Destination, say: Callable[[str], None], idle_s: float 
     if code < 0 and -code in {signal.SIGTERM, signal.SIGKILL}:
         reasons = (*report.reasons, f"nothing was taken for {idle_s:g} s")
         return Report(report.published, report.waiting, reasons, report.store, report.tracking)
-    raise DeliveryError(f"The delivery process failed (exit {code}): {_last_line(child.log)}")
+    said = _last_line(child.log, find_secrets(os.environ, destination.scrub))
+    raise DeliveryError(f"The delivery process failed (exit {code}): {said}")
 
 
 def _line(snapshot: Snapshot, destination: Destination) -> str:
@@ -239,11 +247,12 @@ def _line(snapshot: Snapshot, destination: Destination) -> str:
     return text + "".join(f" ({reason.rstrip('.')})" for reason in snapshot.reasons[:1])
 
 
-def _last_line(log: Path) -> str:
+def _last_line(log: Path, secrets: Secrets) -> str:
     try:
-        return (log.read_text("utf-8", "replace").strip().splitlines() or ["no word"])[-1]
+        lines = log.read_text("utf-8", "replace").strip().splitlines()
     except OSError:
         return "no word"
+    return scrub_text(lines[-1], secrets) if lines else "no word"
 
 
 __all__ = ["Follower", "publish"]

@@ -2,8 +2,9 @@
 
 Each item is delivered by a function that raises ``AwayError`` when the destination itself is in
 trouble (then the lane stands still, and tries one item again after a growing pause) or another
-``DeliveryError`` when only this item is (then it waits, and the others go on). The first item
-goes alone, so that a destination that is away is waited for once and not by every thread.
+``DeliveryError`` when only this item is (then it is tried once more after the others, as another
+machine may have been at it, and waits). The first item goes alone, so that a destination that is
+away is waited for once and not by every thread.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -26,7 +26,7 @@ _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
 _LAST_TRIES = 3
 _LAST_PAUSE_S = 0.5
-_LAST_S = 10.0
+_LAST_S = 5.0
 
 
 class AwayError(DeliveryError):
@@ -63,17 +63,18 @@ class Lane(Generic[Item]):
         self._deliver = deliver
         self._changed = changed
         self._condition = threading.Condition()
-        self._queue: deque[Item] = deque()
+        self._queue: dict[Item, None] = {}  # in order
         self._busy: dict[Item, int] = {}
         self._again: set[Item] = set()
         self._refused: dict[Item, str] = {}
+        self._doubtful: set[Item] = set()
         self._away: AwayError | None = None
         self._proven = False
         self._failures = 0
         self._round = 0
         self._closed_until = 0.0
+        self._hurried_at: float | None = None  # or the last success since
         self._ending = False
-        self._ending_since = 0.0
         self._given_up = False
         self._threads = [
             threading.Thread(target=self._work, name=f"nbci-{name}-{number}", daemon=True)
@@ -89,19 +90,23 @@ class Lane(Generic[Item]):
             if item in self._busy:
                 self._again.add(item)
             elif item not in self._queue:
-                self._queue.append(item)
+                self._queue[item] = None
                 self._condition.notify()
 
-    def finish(self) -> None:
-        """Wait until everything offered is delivered or given up.
-
-        A destination that is away is tried at once, then a few times within seconds.
-        """
+    def hurry(self) -> None:
+        """Somebody waits now: try a destination that is away at once, give it up in seconds."""
         with self._condition:
-            self._ending = True
-            self._ending_since = time.monotonic()
+            self._hurried_at = time.monotonic()
             self._failures = 0
             self._closed_until = 0.0
+            self._condition.notify_all()
+
+    def finish(self) -> None:
+        """Hurry, and wait until everything offered is delivered or given up."""
+        if self._hurried_at is None:
+            self.hurry()
+        with self._condition:
+            self._ending = True
             self._condition.notify_all()
         for thread in self._threads:
             thread.join()
@@ -146,7 +151,8 @@ class Lane(Generic[Item]):
                 pause = self._closed_until - time.monotonic()
                 may_go = (self._proven and self._away is None) or not self._busy
                 if self._queue and may_go and pause <= 0:
-                    item = self._queue.popleft()
+                    item = next(iter(self._queue))
+                    del self._queue[item]
                     self._busy[item] = self._round
                     return item
                 self._condition.wait(pause if self._queue and may_go else None)
@@ -155,11 +161,17 @@ class Lane(Generic[Item]):
         with self._condition:
             self._away = None
             self._failures = 0
+            if self._hurried_at is not None:
+                self._hurried_at = time.monotonic()
             self._leave(item)
 
     def _put_aside(self, item: Item, reason: str) -> None:
         with self._condition:
-            self._refused[item] = reason
+            if item in self._doubtful:
+                self._refused[item] = reason
+            else:
+                self._doubtful.add(item)
+                self._again.add(item)
             self._leave(item)
 
     def _put_back(self, item: Item, away: AwayError) -> None:
@@ -170,15 +182,15 @@ class Lane(Generic[Item]):
                 self._failures += 1
                 self._closed_until = time.monotonic() + self._pause_s()
             self._away = away
-            if self._ending:
-                late = time.monotonic() - self._ending_since > _LAST_S
+            if self._hurried_at is not None:
+                late = time.monotonic() - self._hurried_at > _LAST_S
                 self._given_up = away.final or late or self._failures >= _LAST_TRIES
             self._again.discard(item)
-            self._queue.append(item)
+            self._queue[item] = None
             self._condition.notify_all()
 
     def _pause_s(self) -> float:
-        if self._ending:
+        if self._hurried_at is not None:
             pause = _LAST_PAUSE_S * 2 ** (self._failures - 1)
         else:
             pause = min(_FIRST_PAUSE_S * 2 ** (self._failures - 1), _LONGEST_PAUSE_S)
@@ -190,5 +202,5 @@ class Lane(Generic[Item]):
         if item in self._again:
             self._again.discard(item)
             self._refused.pop(item, None)
-            self._queue.append(item)
+            self._queue[item] = None
         self._condition.notify_all()

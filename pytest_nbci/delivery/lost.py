@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from pytest_nbci.delivery.outbox import RECORD
-from pytest_nbci.errors import NbciError
-from pytest_nbci.records import Session, is_dead, lost_record
-from pytest_nbci.store import FolderStore
-
-if TYPE_CHECKING:
-    from pytest_nbci.delivery.outbox import Folder
+from pytest_nbci.delivery.outbox import RECORD, Folder
+from pytest_nbci.errors import DeliveryError, NbciError
+from pytest_nbci.host import is_dead
+from pytest_nbci.records import Record, Session, lost_record
+from pytest_nbci.store import PART_SUFFIX, FolderStore
 
 _POLL_S = 0.1
 
 
 def write_lost(folder: Folder, wait_s: float = 0.0) -> list[str]:
     """Write the record of every notebook that was planned and left nothing when pytest died.
+
+    What the dead process was in the middle of writing is removed.
 
     Args:
         folder: The session; nothing is done unless it is incomplete and its process gone.
@@ -34,13 +35,36 @@ def write_lost(folder: Folder, wait_s: float = 0.0) -> list[str]:
         return []
     lost = []
     for planned in session.plan:
-        path = folder.path(planned.notebook + RECORD)
-        if planned.due and not path.exists():
-            record = lost_record(session, planned.notebook)
-            data = record.to_json().encode("utf-8", "backslashreplace")
-            FolderStore(folder.results).put(folder.key(planned.notebook + RECORD), data)
+        if planned.due and not folder.path(planned.notebook + RECORD).exists():
+            write_lost_record(folder.results, lost_record(session, planned.notebook))
             lost.append(planned.notebook)
+    _remove_parts(folder)
     return sorted(lost)
+
+
+def write_lost_record(results: Path, record: Record) -> None:
+    """Write the record of a lost notebook.
+
+    A page that was written just before its record would have been shows a verdict that nobody
+    gave: it is removed. The executed notebook stays, as far as it came.
+
+    Raises:
+        DeliveryError: The results folder cannot be written.
+    """
+    folder = Folder(results, record.project, record.session)
+    page = folder.path(f"{record.notebook}.html")
+    try:
+        page.unlink(missing_ok=True)
+    except OSError as error:
+        raise DeliveryError(f"{page} could not be removed: {error.strerror}.") from error
+    data = record.to_json().encode("utf-8", "backslashreplace")
+    FolderStore(results).put(folder.key(record.notebook + RECORD), data)
+
+
+def _remove_parts(folder: Folder) -> None:
+    for path in folder.path("").rglob(f"*{PART_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _dead_session(folder: Folder, wait_s: float) -> Session | None:

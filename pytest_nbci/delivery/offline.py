@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pytest_nbci.delivery.destination import artifact_root, database, embedded_uri
-from pytest_nbci.delivery.fields import RESULT
+from pytest_nbci.delivery.fields import PARENT, RESULT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 # In a record's environment: the embedded database stood in for the tracking server.
 STOOD_IN = "mlflow_stood_in"
 CARRIED = "nbci.carried_from"
-_PARENT = "mlflow.parentRunId"
 _PATIENCE_S = 3.0
 _BATCH = 1000  # MLflow's MAX_METRICS_PER_BATCH
 
@@ -72,12 +71,8 @@ def carry_over(tracking: Tracking, result: str, known: list[Run]) -> None:
     from mlflow import MlflowClient as Client  # on use
 
     source = Client(tracking_uri=source_uri)
+    runs = _logged(source, result)
     names = {item.experiment_id: item.name for item in source.search_experiments()}
-    runs = source.search_runs(
-        list(names),
-        filter_string=f"tags.`{RESULT}` = '{result}'",
-        order_by=["attributes.start_time ASC"],
-    )
     there = {run.data.tags[CARRIED]: run for run in known if CARRIED in run.data.tags}
     for run in runs:
         target = there.get(run.info.run_id)
@@ -85,16 +80,42 @@ def carry_over(tracking: Tracking, result: str, known: list[Run]) -> None:
             target = _create(tracking, run, names[run.info.experiment_id], there)
             there[run.info.run_id] = target
         if target.info.status == "RUNNING":
-            _fill(source, tracking.client, run, target)
+            _fill(source, tracking, run, target)
+
+
+def _logged(source: MlflowClient, result: str) -> list[Run]:
+    """The runs with that tag, a parent before its children."""
+    runs: list[Run] = []
+    token = None
+    while True:
+        page = source.search_runs(
+            [item.experiment_id for item in source.search_experiments()],
+            filter_string=f"tags.`{RESULT}` = '{result}'",
+            order_by=["attributes.start_time ASC"],
+            page_token=token,
+        )
+        runs += page
+        token = page.token
+        if not token:
+            break
+    parents = {run.info.run_id: run.data.tags.get(PARENT) for run in runs}
+
+    def depth(run: Run) -> int:
+        found, one = 0, parents[run.info.run_id]
+        while one in parents and found < len(parents):  # tags that lead in a circle
+            found, one = found + 1, parents[one]
+        return found
+
+    return sorted(runs, key=depth)
 
 
 def _create(tracking: Tracking, run: Run, experiment: str, there: dict[str, Run]) -> Run:
     from pytest_nbci.delivery.tracking import make_experiment  # it imports this module
 
     tags = {**run.data.tags, CARRIED: run.info.run_id}
-    parent = there.get(tags.pop(_PARENT, ""))
+    parent = there.get(tags.pop(PARENT, ""))
     if parent is not None:
-        tags[_PARENT] = parent.info.run_id
+        tags[PARENT] = parent.info.run_id
     client = tracking.client
     experiment_id = make_experiment(client, experiment, artifact_root(tracking.uri))
     return client.create_run(
@@ -102,12 +123,14 @@ def _create(tracking: Tracking, run: Run, experiment: str, there: dict[str, Run]
     )
 
 
-def _fill(source: MlflowClient, client: MlflowClient, run: Run, target: Run) -> None:
+def _fill(source: MlflowClient, tracking: Tracking, run: Run, target: Run) -> None:
     import tempfile
 
     from mlflow.entities import Param  # on use
 
-    run_id, target_id = run.info.run_id, target.info.run_id
+    from pytest_nbci.delivery.tracking import takes_files  # it imports this module
+
+    client, run_id, target_id = tracking.client, run.info.run_id, target.info.run_id
     params = [Param(key, value) for key, value in run.data.params.items()]
     for start in range(0, len(params), 100):
         client.log_batch(target_id, params=params[start : start + 100])
@@ -116,7 +139,9 @@ def _fill(source: MlflowClient, client: MlflowClient, run: Run, target: Run) -> 
         metrics += source.get_metric_history(run_id, key)
     for start in range(0, len(metrics), _BATCH):
         client.log_batch(target_id, metrics=metrics[start : start + _BATCH])
-    if source.list_artifacts(run_id):
+    if run.inputs.dataset_inputs:
+        client.log_inputs(target_id, run.inputs.dataset_inputs)
+    if takes_files(tracking.uri, target) and source.list_artifacts(run_id):
         with tempfile.TemporaryDirectory() as folder:
             client.log_artifacts(target_id, source.download_artifacts(run_id, "", folder))
     if run.info.status != "RUNNING":  # one that was left open, the delivery ends

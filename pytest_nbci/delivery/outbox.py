@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_nbci.delivery.journal import journal_path, read_marks
 from pytest_nbci.errors import DeliveryError
 from pytest_nbci.store import PART_SUFFIX, FolderStore
 
@@ -146,6 +147,22 @@ def stale(
     return {
         key: path for key, path in files.items() if marks.get((destination, key)) != stamp(path)
     }
+
+
+def count_waiting(destination: Destination) -> int:
+    """How many notebooks in the results folder lack a part, in the store or in MLflow."""
+    return sum(
+        len(
+            set().union(
+                *undelivered(
+                    folder,
+                    destination,
+                    read_marks(journal_path(destination.journals, folder.session)),
+                )
+            )
+        )
+        for folder in sessions(destination.results)
+    )
 
 
 def undelivered(

@@ -35,15 +35,18 @@ _QUIET_AND_SHORT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    # A lane tries again by itself. A busy server that hashes a password for each request (MLflow's
+    # basic-auth) needs 4 s for one.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "12",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # it may say an hour; a lane has its pauses
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "PYTHONWARNINGS": "ignore",
 }
 
 
-def command(task: Literal["follow", "publish", "make"]) -> list[str]:
+def command(task: Literal["follow", "publish", "make", "try"]) -> list[str]:
     """The command line of a delivery process; the rest goes through its stdin.
 
     The working directory is kept off ``sys.path`` (the repository under test may hold a folder

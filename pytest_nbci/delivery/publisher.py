@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 from pytest_nbci.delivery.journal import Journal
 from pytest_nbci.delivery.lost import write_lost
 from pytest_nbci.delivery.outbox import find, notebooks, sessions, undelivered
+from pytest_nbci.delivery.prune import prune
 from pytest_nbci.delivery.snapshot import Snapshot
 from pytest_nbci.delivery.work import Work
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_nbci.delivery.outbox import Folder
 
 # Of sessions that another process delivers right now.
-_LOCK_PATIENCE_S = 10.0
+_LOCK_PATIENCE_S = 30.0
 # From the end of its pipe until a killed pytest is gone.
 _DYING_S = 2.0
 # Open journals at once, well below the usual limit of 1024 open files.
@@ -52,9 +53,12 @@ def follow_session(destination: Destination, session: str, lines: IO[str], out: 
             say(Snapshot(reasons=(_held(1),), done=True))
             return 1
         stack.enter_context(journal)
+        # Beside the notebooks that run, and given up when they end first.
+        threading.Thread(target=prune, args=(destination,), name="nbci-prune", daemon=True).start()
         work = Work(destination, say)
         work.look()
-        folder: Folder | None = None
+        # The plan lies there already: a key that may not write is noticed now.
+        folder = work.open(find(destination.results, session), journal)
         for line in lines:
             folder = folder or work.open(find(destination.results, session), journal)
             if folder is not None:
@@ -94,13 +98,13 @@ def deliver_all(destination: Destination, out: IO[str]) -> int:
                     stack.enter_context(journal)
                     write_lost(folder)
                     work.take(folder, journal)
-                work.tell()
                 work.finish()
                 given_up = work.given_up()
             total.next()
     if held:
         total.add(Snapshot(reasons=(_held(len(held)),)))
         total.next()
+    prune(destination)
     say(total.snapshot(done=True))
     return 0
 

@@ -7,22 +7,25 @@ same each time, a status is set again. So a delivery that was killed anywhere go
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from pytest_nbci.delivery.destination import EMBEDDED, artifact_root, without_password
-from pytest_nbci.delivery.fields import RESULT, ROLE, ROLE_NOTEBOOK, fields_of
+from pytest_nbci.delivery.fields import MOST_INPUTS, RESULT, ROLE, ROLE_NOTEBOOK, fields_of
 from pytest_nbci.delivery.lane import AwayError
 from pytest_nbci.delivery.mlflow_errors import told
 from pytest_nbci.delivery.offline import STOOD_IN, carry_over
 from pytest_nbci.delivery.outbox import RECORD, TRACKED, stamp
+from pytest_nbci.delivery.own_runs import OwnRun, adopt
 from pytest_nbci.records import SCHEMA, Record, dump_json
+from pytest_nbci.scrub import find_secrets, scrub_data, scrub_text
 from pytest_nbci.store import FolderStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mlflow import MlflowClient
     from mlflow.entities import Run
@@ -32,10 +35,8 @@ if TYPE_CHECKING:
     from pytest_nbci.delivery.journal import Journal
     from pytest_nbci.delivery.outbox import Folder
 
-PARENT = "mlflow.parentRunId"
 _PAGE = 1000
 _BATCH = 100  # MLflow's MAX_PARAMS_TAGS_PER_BATCH
-_MOST_INPUTS = 100
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -143,7 +144,13 @@ def make_experiment(client: MlflowClient, name: str, root: str | None) -> str:
     return str(found.experiment_id)
 
 
-def track_result(tracking: Tracking, folder: Folder, notebook: str, journal: Journal) -> None:
+def track_result(
+    tracking: Tracking,
+    folder: Folder,
+    notebook: str,
+    journal: Journal,
+    breathe: Callable[[], None],
+) -> None:
     """Log one result: our run, its files, its children, ``<notebook>.mlflow.json``; mark it.
 
     Args:
@@ -151,6 +158,7 @@ def track_result(tracking: Tracking, folder: Folder, notebook: str, journal: Jou
         folder: The session.
         notebook: Whose result; a skipped one gets no run.
         journal: Of the session.
+        breathe: Called whenever the server took something: a slow one is no dead one.
 
     Raises:
         AwayError: The server takes nothing.
@@ -166,22 +174,30 @@ def track_result(tracking: Tracking, folder: Folder, notebook: str, journal: Jou
             journal.mark(mark, folder.key(notebook), before)
             return
         result_path = f"{destination.store.rstrip('/')}/{folder.key(notebook)}"
-        job = record.job.get("url")
-        fields = fields_of(record, result_path, {"job": str(job)} if job else {})
+        known = {
+            "page": destination.link(f"{folder.key(notebook)}.html"),
+            "job": record.job.get("url"),
+        }
+        links = {title: str(url) for title, url in known.items() if url}
+        fields = fields_of(record, result_path, links)
         if record.environment.get(STOOD_IN):
             result = fields.tags[RESULT]
             carry_over(tracking, result, tracking.runs_of(result, path.stat().st_mtime))
-        run, children = _run(tracking, fields, path.stat().st_mtime)
+        breathe()
+        run, found = _run(tracking, fields, path.stat().st_mtime)
+        breathe()
         _log(tracking.client, run, fields)
-        _adopt(tracking.client, run, children, fields)
+        own = adopt(tracking.client, run, found, fields)
+        breathe()
         _log_inputs(tracking.client, run, record)
         tracking.client.set_terminated(run.info.run_id, fields.status, fields.end_ms)
-    summary = _summary(tracking, run, children, fields)
+    summary = _summary(tracking, run, own, fields)
     FolderStore(folder.results).put(folder.key(notebook + TRACKED), dump_json(summary).encode())
     with told(tracking.uri, "the files"):
-        if _takes_files(tracking.uri, run):
+        if takes_files(tracking.uri, run):
             for name in (notebook, f"{notebook}.html"):
                 if folder.path(name).is_file():
+                    breathe()
                     tracking.client.log_artifact(run.info.run_id, str(folder.path(name)))
     journal.mark(mark, folder.key(notebook), before)
 
@@ -189,7 +205,7 @@ def track_result(tracking: Tracking, folder: Folder, notebook: str, journal: Jou
 def _run(tracking: Tracking, fields: Fields, ended_at: float) -> tuple[Run, list[Run]]:
     """Our run of a result, found or made, and the notebook's own."""
     result = fields.tags[RESULT]
-    ours, children = _sorted(tracking.runs_of(result, ended_at))
+    ours, surplus, own = _sorted(tracking.runs_of(result, ended_at), fields)
     if not ours:
         tracking.client.create_run(
             tracking.experiment_id(),
@@ -199,18 +215,30 @@ def _run(tracking: Tracking, fields: Fields, ended_at: float) -> tuple[Run, list
         )
         # Another machine may have made one since we looked. Both see both now or one does, and
         # both keep the same one.
-        ours, children = _sorted(tracking.runs_of(result, ended_at))
-    for surplus in ours[1:]:
-        tracking.client.delete_run(surplus.info.run_id)
-    return ours[0], children
+        ours, surplus, own = _sorted(tracking.runs_of(result, ended_at), fields)
+    for run in [*ours[1:], *surplus]:
+        tracking.client.delete_run(run.info.run_id)
+    return ours[0], own
 
 
-def _sorted(runs: list[Run]) -> tuple[list[Run], list[Run]]:
+def _sorted(runs: list[Run], fields: Fields) -> tuple[list[Run], list[Run], list[Run]]:
+    """Ours; those of ours that cannot be used; the notebook's own.
+
+    MLflow keeps a param as it was first logged. Where a result was replaced by that of a later
+    attempt with other parameters, its run is too.
+    """
     ours = [run for run in runs if run.data.tags.get(ROLE) == ROLE_NOTEBOOK]
+    ours.sort(key=lambda run: str(run.info.run_id))
+    fit = [run for run in ours if _fits(run.data.params, fields.params)]
     return (
-        sorted(ours, key=lambda run: str(run.info.run_id)),
-        [run for run in runs if run.data.tags.get(ROLE) != ROLE_NOTEBOOK],
+        fit,
+        [run for run in ours if run not in fit],
+        [run for run in runs if run not in ours],
     )
+
+
+def _fits(logged: Mapping[str, str], params: Mapping[str, str]) -> bool:
+    return all(params.get(key) == value for key, value in logged.items() if key.startswith("nbci."))
 
 
 def _log(client: MlflowClient, run: Run, fields: Fields) -> None:
@@ -223,15 +251,6 @@ def _log(client: MlflowClient, run: Run, fields: Fields) -> None:
     client.log_batch(run.info.run_id, metrics, params[:_BATCH], tags)
     for start in range(_BATCH, len(params), _BATCH):
         client.log_batch(run.info.run_id, params=params[start : start + _BATCH])
-
-
-def _adopt(client: MlflowClient, run: Run, children: list[Run], fields: Fields) -> None:
-    """Make the notebook's runs children of ours; end those that it left open."""
-    for child in children:
-        if PARENT not in child.data.tags:
-            client.set_tag(child.info.run_id, PARENT, run.info.run_id)
-        if child.info.status == "RUNNING":
-            client.set_terminated(child.info.run_id, fields.child_status)
 
 
 def _log_inputs(client: MlflowClient, run: Run, record: Record) -> None:
@@ -253,7 +272,7 @@ def _log_inputs(client: MlflowClient, run: Run, record: Record) -> None:
             ),
             [InputTag("mlflow.data.context", str(item.get("origin", "")))],
         )
-        for item in sorted(record.inputs, key=rank)[:_MOST_INPUTS]
+        for item in sorted(record.inputs, key=rank)[:MOST_INPUTS]
         if item.get("path") and item.get("sha256")
     ]
     if not datasets:
@@ -265,7 +284,7 @@ def _log_inputs(client: MlflowClient, run: Run, record: Record) -> None:
             raise
 
 
-def _takes_files(uri: str, run: Run) -> bool:
+def takes_files(uri: str, run: Run) -> bool:
     """Whether artifacts can be written: not where the server names a folder of its own machine."""
     where = urlsplit(str(run.info.artifact_uri))
     if where.scheme not in {"", "file"} or uri.startswith(EMBEDDED):
@@ -273,37 +292,32 @@ def _takes_files(uri: str, run: Run) -> bool:
     return urlsplit(uri).hostname in _HERE
 
 
-def _summary(
-    tracking: Tracking, run: Run, children: list[Run], fields: Fields
-) -> dict[str, object]:
-    """The content of ``<notebook>.mlflow.json``."""
+def _summary(tracking: Tracking, run: Run, own: list[OwnRun], fields: Fields) -> dict[str, object]:
+    """The content of ``<notebook>.mlflow.json``, which goes to the store."""
+    secrets = find_secrets(os.environ, tracking.destination.scrub)
 
     def told_of(one: Run, status: str) -> dict[str, object]:
         return {
             "run_id": one.info.run_id,
-            "name": one.info.run_name,
+            "name": scrub_text(one.info.run_name, secrets),
             "url": tracking.url(one),
             "experiment": tracking.experiment_name(one.info.experiment_id),
             "experiment_id": one.info.experiment_id,
             "status": status,
         }
 
-    own = [
-        {
-            **told_of(
-                child,
-                fields.child_status if child.info.status == "RUNNING" else child.info.status,
-            ),
-            "parent_run_id": child.data.tags.get(PARENT, run.info.run_id),
-            "params": dict(child.data.params),
-            "metrics": dict(child.data.metrics),
-        }
-        for child in children
-    ]
     return {
         "schema": SCHEMA,
         "result": fields.tags[RESULT],
         "tracking": without_password(tracking.uri),
         **told_of(run, fields.status),
-        "runs": own,
+        "runs": [
+            {
+                **told_of(one.run, one.status),
+                "parent_run_id": one.parent_id,
+                "params": scrub_data(dict(one.run.data.params), secrets),
+                "metrics": scrub_data(dict(one.run.data.metrics), secrets),
+            }
+            for one in own
+        ],
     }

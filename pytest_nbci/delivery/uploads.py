@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pytest_nbci.delivery.lane import AwayError
 from pytest_nbci.delivery.outbox import files_of, session_files, stamp
 from pytest_nbci.errors import DeliveryError
-from pytest_nbci.store import http_status
+from pytest_nbci.s3_errors import denies, http_status, refuses_us
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from pytest_nbci.delivery.outbox import Folder
     from pytest_nbci.store import S3Store
 
-_FORBIDDEN = 403
 _TOO_MANY_REQUESTS = 429
-_ANSWERS_ABOUT_US = (301, 307, 401, 403, 404)
 _SERVER_ERRORS = 500
 
 
@@ -57,7 +55,8 @@ def upload_session(
         try:
             _upload(store, {key: path}, journal, alive)
         except AwayError as away:
-            denied = away.__cause__ is not None and _status(away.__cause__) == _FORBIDDEN
+            refusal = away.__cause__
+            denied = isinstance(refusal, DeliveryError) and denies(refusal)
             if not denied or "/_passed/" not in f"/{key}":
                 raise
             journal.mark(store.url, key, stamp(path))
@@ -68,7 +67,7 @@ def weighed(error: DeliveryError) -> DeliveryError:
     status = http_status(error)
     if status is None or status == _TOO_MANY_REQUESTS or status >= _SERVER_ERRORS:
         return AwayError(error.message, error.cure)
-    if status in _ANSWERS_ABOUT_US:
+    if refuses_us(error):
         return AwayError(error.message, error.cure, final=True)
     return error
 
@@ -87,7 +86,3 @@ def _upload(
         except OSError as error:
             raise DeliveryError(f"{path} could not be read: {error.strerror}.") from error
         journal.mark(store.url, key, before)
-
-
-def _status(error: BaseException) -> int | None:
-    return http_status(error) if isinstance(error, DeliveryError) else None

@@ -6,33 +6,33 @@ other.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_nbci.delivery.embedded import prepare_here
-from pytest_nbci.delivery.lane import AwayError, Lane
+from pytest_nbci.delivery.lane import Lane
+from pytest_nbci.delivery.opening import open_store, open_tracking
 from pytest_nbci.delivery.outbox import session_files, stale, undelivered
 from pytest_nbci.delivery.snapshot import Snapshot
-from pytest_nbci.delivery.tracking import Tracking, track_result
-from pytest_nbci.delivery.uploads import upload_result, upload_session, weighed
-from pytest_nbci.errors import DeliveryError, NbciError
-from pytest_nbci.store import http_status, open_s3_store
+from pytest_nbci.delivery.tracking import track_result
+from pytest_nbci.delivery.uploads import upload_result, upload_session
+from pytest_nbci.errors import DeliveryError
+from pytest_nbci.scrub import find_secrets, scrub_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pytest_nbci.delivery.destination import Destination
     from pytest_nbci.delivery.journal import Journal
+    from pytest_nbci.delivery.lane import AwayError
     from pytest_nbci.delivery.outbox import Folder
+    from pytest_nbci.delivery.tracking import Tracking
     from pytest_nbci.store import S3Store
 
 _UPLOADS_AT_ONCE = 8
 _SERVER_RUNS_AT_ONCE = 4
-_S3_PATIENCE_S = 8.0
-_S3_TRIES = 2
-_FORBIDDEN = 403
 _TELL_EVERY_S = 0.1
 _ALIVE_EVERY_S = 1.0
 
@@ -63,12 +63,14 @@ class Work:
         self._destination = destination
         self._say = say
         self._given_up = dict(given_up or {})
+        self._secrets = find_secrets(os.environ, destination.scrub)
         self._journals: dict[Folder, Journal] = {}
         self._known: set[Item] = set()
         self._tails: list[str] = []
         self._alive = 0
-        self._told_at = 0.0
-        self._told_reasons: tuple[str, ...] = ()
+        self._breathed_at = 0.0
+        self._news = threading.Event()
+        self._ended = threading.Event()
         self._opening = {"store": threading.Lock(), "tracking": threading.Lock()}
         self._opened_store: S3Store | None = None
         self._opened_tracking: Tracking | None = None
@@ -80,6 +82,8 @@ class Work:
         if uri is not None:
             threads = _SERVER_RUNS_AT_ONCE if uri.startswith("http") else 1
             self._tracking = Lane("tracking", self._track, threads, self._changed)
+        self._teller = threading.Thread(target=self._tell_news, name="nbci-teller", daemon=True)
+        self._teller.start()
 
     def look(self) -> None:
         """Open both destinations now, so that what is wrong is said early."""
@@ -112,17 +116,19 @@ class Work:
         for lane in self._lanes():
             lane.offer(item)
 
-    def tell(self) -> None:
-        """Say how far it is."""
-        self._say(self._snapshot())
-
     def finish(self) -> None:
         """Bring everything that can be brought, then what the sessions end with."""
+        self._changed()
+        for lane in self._lanes():
+            lane.hurry()
         if self._tracking is not None:
             self._tracking.finish()
         if self._store is not None:
             self._store.finish()
             self._bring_tails(self._store)
+        self._ended.set()
+        self._news.set()
+        self._teller.join()
         self._say(self._snapshot(done=True))
 
     def given_up(self) -> dict[str, AwayError]:
@@ -148,7 +154,8 @@ class Work:
         tracking = self._open_tracking()
         if item.folder is None:
             return
-        track_result(tracking, item.folder, item.notebook, self._journals[item.folder])
+        journal = self._journals[item.folder]
+        track_result(tracking, item.folder, item.notebook, journal, self._breathe)
         if self._store is not None:  # <notebook>.mlflow.json is new
             self._store.offer(item)
 
@@ -157,23 +164,7 @@ class Work:
             if "store" in self._given_up:
                 raise self._given_up["store"]
             if self._opened_store is None:
-                url, origin = str(self._destination.store_url), self._destination.store_origin
-                try:
-                    store = open_s3_store(
-                        url,
-                        origin,
-                        patience_s=_S3_PATIENCE_S,
-                        tries=_S3_TRIES,
-                        connections=2 * _UPLOADS_AT_ONCE,
-                    )
-                except NbciError as error:
-                    raise AwayError(error.message, error.cure, final=True) from error
-                try:
-                    store.check()
-                except DeliveryError as error:
-                    if http_status(error) != _FORBIDDEN:  # may write without being let to look
-                        raise weighed(error) from error
-                self._opened_store = store
+                self._opened_store = open_store(self._destination, 2 * _UPLOADS_AT_ONCE)
             return self._opened_store
 
     def _open_tracking(self) -> Tracking:
@@ -181,17 +172,7 @@ class Work:
             if "tracking" in self._given_up:
                 raise self._given_up["tracking"]
             if self._opened_tracking is None:
-                try:
-                    prepare_here(self._destination)
-                    tracking = Tracking(self._destination)
-                except ImportError as error:
-                    raise AwayError(
-                        f"MLflow cannot be imported ({error}).",
-                        "Install mlflow-skinny, or set MLFLOW_TRACKING_URI=off.",
-                        final=True,
-                    ) from error
-                tracking.experiment_id()
-                self._opened_tracking = tracking
+                self._opened_tracking = open_tracking(self._destination)
             return self._opened_tracking
 
     def _bring_tails(self, store: Lane[Item]) -> None:
@@ -210,18 +191,24 @@ class Work:
 
     def _breathe(self) -> None:
         self._alive += 1
-        if time.monotonic() - self._told_at > _ALIVE_EVERY_S:
+        if time.monotonic() - self._breathed_at > _ALIVE_EVERY_S:
+            self._breathed_at = time.monotonic()
             self._changed()
 
     def _changed(self) -> None:
-        reasons = self._reasons()
-        if reasons != self._told_reasons or time.monotonic() - self._told_at > _TELL_EVERY_S:
-            self._told_at, self._told_reasons = time.monotonic(), reasons
+        self._news.set()
+
+    def _tell_news(self) -> None:
+        """Say how far it is after every change, and not more often than a reader can follow."""
+        while self._news.wait() and not self._ended.is_set():
+            self._news.clear()
             self._say(self._snapshot())
+            self._ended.wait(_TELL_EVERY_S)
 
     def _reasons(self) -> tuple[str, ...]:
         lanes = [reason for lane in self._lanes() for reason in lane.reasons()]
-        return tuple(dict.fromkeys(lanes + self._tails))
+        told = (scrub_text(reason, self._secrets) for reason in lanes + self._tails)
+        return tuple(dict.fromkeys(told))
 
     def _snapshot(self, *, done: bool = False) -> Snapshot:
         waits = [{item for item in lane.waiting() if item.notebook} for lane in self._lanes()]

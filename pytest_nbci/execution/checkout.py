@@ -108,6 +108,14 @@ def _line(folder: Path, *arguments: str) -> bytes:
     return run_git(folder, arguments).removesuffix(b"\n")
 
 
+def _said(error: NbciError | OSError) -> str:
+    """The error's words; the first of the many that copying a tree collects."""
+    if isinstance(error, shutil.Error):
+        *_, said = error.args[0][0]
+        return str(said)
+    return str(error)
+
+
 def _quoted(path: Path) -> str:
     """A path as git reads it from a list that is separated by colons."""
     text = str(path)
@@ -153,7 +161,7 @@ class Checkout:
         except (NbciError, OSError) as error:
             self._parts = []
             raise CheckoutError(
-                f"The private checkout of {self._snapshot.top} could not be made: {error}",
+                f"The private checkout of {self._snapshot.top} could not be made: {_said(error)}",
                 f"Free space in {self._folder.parent}, or set TMPDIR to another disk.",
             ) from error
 

@@ -14,20 +14,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from nbclient.client import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from pytest_nbci.execution.trace import CellRun, Execution, Stop, exit_payload
+from pytest_nbci.execution.client import LAST_OUTPUTS_S, Client
+from pytest_nbci.execution.trace import (
+    CellRun,
+    Execution,
+    Stop,
+    exit_payload,
+    has_lost_its_shell,
+)
 from pytest_nbci.notebook import RAISES_EXCEPTION, SKIP_EXECUTION, Notebook, tags
 from pytest_nbci.records import CellStatus
 
 NAME = "nbci"
 
-# The wait for a cell's last outputs after its reply; nbclient's 4 s are short for big figures.
-_LAST_OUTPUTS_S = 60
 _OWNER_S = 2
 
 
@@ -77,62 +81,8 @@ class NbciEngine(Engine):  # type: ignore[misc]
 papermill_engines.register(NAME, NbciEngine)
 
 
-class _Client(NotebookClient):  # type: ignore[misc]
-    """nbclient's client with a deadline for the whole notebook, keeping each cell's reply."""
-
-    def __init__(self, content: NotebookNode, execution: Execution) -> None:
-        super().__init__(
-            content,
-            km=execution.kernel.manager,
-            timeout_func=lambda _: self.limit()[0],
-            allow_errors=True,
-            iopub_timeout=_LAST_OUTPUTS_S,
-            store_widget_state=True,
-            record_timing=False,
-        )
-        self.kc = execution.kernel.client
-        self.reset_execution_trackers()
-        self.reply: Mapping[str, Any] = {}
-        self.is_idle = False
-        self.on_cell_executed = self._keep_reply
-        self._cell_limit = execution.cell_timeout_s
-        self._deadline = time.monotonic() + execution.timeout_s
-
-    def _keep_reply(self, execute_reply: Mapping[str, Any], **_: Any) -> None:
-        self.reply = execute_reply["content"]
-
-    def process_message(self, msg: Any, cell: NotebookNode, cell_index: int) -> Any:
-        """Note whether the kernel said that it is done with the cell."""
-        if msg["msg_type"] == "status" and msg["content"]["execution_state"] == "idle":
-            self.is_idle = True
-        return super().process_message(msg, cell, cell_index)
-
-    def output(self, outs: Any, msg: Any, display_id: Any, cell_index: int) -> Any:
-        """Append to the stream output that is open, in time linear in what is printed."""
-        content = msg["content"]
-        last = outs[-1] if outs else None
-        if (
-            msg["msg_type"] == "stream"
-            and not self.clear_before_next_output
-            and last is not None
-            and (last["output_type"], last.get("name")) == ("stream", content["name"])
-        ):
-            if not isinstance(last["text"], list):
-                last["text"] = [last["text"]]
-            last["text"].append(content["text"])
-            return last
-        return super().output(outs, msg, display_id, cell_index)
-
-    def limit(self) -> tuple[float, Stop]:
-        """Seconds that the next cell may take, and which limit that is."""
-        left = max(self._deadline - time.monotonic(), 0.001)
-        if self._cell_limit is not None and self._cell_limit < left:
-            return self._cell_limit, "cell_timeout"
-        return left, "timeout"
-
-
 async def _run_cells(nb_man: Any, execution: Execution) -> None:
-    client = _Client(nb_man.nb, execution)
+    client = Client(nb_man.nb, execution)
     for index, cell in enumerate(nb_man.nb.cells):
         if cell.cell_type != "code":
             nb_man.cell_start(cell, index)
@@ -156,15 +106,17 @@ async def _run_cells(nb_man: Any, execution: Execution) -> None:
         if execution.stop is not None:
             execution.stopped_at = index
     if execution.stop not in ("kernel_died", "timeout", "cell_timeout"):
-        client.set_widgets_metadata()
+        lost = client.end_notebook()
+        if lost:
+            execution.left_out.append((None, lost))
 
 
 async def _run_cell(
-    client: _Client, cell: NotebookNode, index: int, execution: Execution
+    client: Client, cell: NotebookNode, index: int, execution: Execution
 ) -> Stop | None:
     limit_s, limit = client.limit()
-    client.reply, client.is_idle = {}, False
-    client.iopub_timeout = math.ceil(min(limit_s, _LAST_OUTPUTS_S))
+    client.begin_cell(cell)
+    client.iopub_timeout = math.ceil(min(limit_s, LAST_OUTPUTS_S))
     try:
         await client.async_execute_cell(cell, index)
     except CellTimeoutError:
@@ -179,13 +131,15 @@ async def _run_cell(
         execution.exit = execution.kernel.exit()
         return "kernel_died"
     finally:
-        for output in cell.outputs:
-            if isinstance(output.get("text"), list):
-                output["text"] = "".join(output["text"])
+        lost = client.end_cell()
+        if lost:
+            execution.left_out.append((index, lost))
     if not client.is_idle:
         execution.doubts.append(index)
     execution.reply = client.reply
     stop = _stop_after(cell, client.reply)
+    if execution.kernel.choice.language == "bash" and has_lost_its_shell(cell):
+        stop = "exit"
     if stop == "error" and error_name(cell, client.reply) == "AttributeError":
         execution.owner = await _owner(client)
     return stop
@@ -198,7 +152,7 @@ _OWNER = (
 )
 
 
-async def _owner(client: _Client) -> str:
+async def _owner(client: Client) -> str:
     """The module that the last AttributeError's object belongs to; "" where the kernel is mute."""
     message = client.kc.execute(
         "", silent=True, store_history=False, user_expressions={"owner": _OWNER}
@@ -214,8 +168,8 @@ async def _owner(client: _Client) -> str:
 
 def _stop_after(cell: Mapping[str, Any], reply: Mapping[str, Any]) -> Stop | None:
     """What a cell that was answered means for the rest."""
-    if reply.get("status") in (None, "aborted"):
-        return "aborted"
+    if reply.get("status") not in ("ok", "error"):
+        return "aborted"  # which bash_kernel calls "abort"
     error = error_name(cell, reply)
     is_expected = RAISES_EXCEPTION in tags(cell)
     if error not in (None, "SystemExit") and not is_expected:

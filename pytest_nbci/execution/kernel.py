@@ -8,7 +8,9 @@ start side by side cannot take each other's port.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
+import shlex
 import signal
 import sys
 import uuid
@@ -21,6 +23,7 @@ from pytest_nbci.errors import KernelError
 from pytest_nbci.execution import memory
 from pytest_nbci.execution.processes import MARK, kill_all
 from pytest_nbci.execution.stack import STACK_SIGNAL, Hang, ask_for_stack, stack_line, state
+from pytest_nbci.scrub import Secrets, scrub_text
 
 T = TypeVar("T")
 
@@ -76,6 +79,18 @@ class Exit:
         return "ended" if self.code is None else f"ended with exit code {self.code}"
 
 
+def _kernel_folders() -> list[str]:
+    """Where kernels are installed, as jupyter_client looks; it would import IPython to know.
+
+    That takes time and warns where the home folder cannot be written, which a filter may turn
+    into an error.
+    """
+    from jupyter_core.paths import jupyter_path
+
+    old = os.environ.get("IPYTHONDIR") or os.path.expanduser("~/.ipython")  # noqa: PTH111 - never fails
+    return [*jupyter_path("kernels"), f"{old}/kernels"]
+
+
 def choose_kernel(wanted: str | None, own: str | None, language: str) -> KernelChoice:
     """The kernel to run a notebook with.
 
@@ -89,7 +104,7 @@ def choose_kernel(wanted: str | None, own: str | None, language: str) -> KernelC
     """
     from jupyter_client.kernelspec import KernelSpecManager
 
-    manager = KernelSpecManager()
+    manager = KernelSpecManager(kernel_dirs=_kernel_folders())
     found: dict[str, str] = manager.find_kernel_specs()
 
     def read(kernel: str) -> Any:
@@ -136,8 +151,18 @@ _KERNEL_PACKAGES = {
 }
 
 
-# zmq drops what a slow reader has not fetched above 1,000 messages; a test must not lose output.
-_QUEUE = "get_ipython().kernel.iopub_thread.socket.setsockopt(__import__('zmq').SNDHWM, 1_000_000)"
+# Where the queue for output is full the notebook waits; the file says why.
+_OUTPUT_FILE = str(Path(__file__).with_name("kernel_output.py"))
+_QUEUE = (
+    f"exec(compile(open({_OUTPUT_FILE!r}).read(), {_OUTPUT_FILE!r}, 'exec'), "
+    "{'kernel': get_ipython().kernel})"
+)
+
+# do_shutdown() ends the kernel 0.1 s later, in the middle of some cell below: an exit, told here.
+_SHUT_DOWN = (
+    "get_ipython().observe(lambda c: c.new and c.owner.payload_manager.write_payload("
+    "{'source': 'ask_exit', 'shut_down': True}), 'exit_now')"
+)
 
 
 def _native_spec() -> Any:
@@ -174,10 +199,12 @@ class Kernel:
     Args:
         choice: Which kernel.
         folder: A short folder for its sockets and streams; the caller owns it.
+        secrets: What its stderr is told without.
     """
 
-    def __init__(self, choice: KernelChoice, folder: Path) -> None:
+    def __init__(self, choice: KernelChoice, folder: Path, secrets: Secrets | None = None) -> None:
         self.choice = choice
+        self._secrets = secrets or Secrets()
         self._mark = uuid.uuid4().hex
         self._folder = folder
         # With a factory, the runner leaves the thread's own event loop to the user's tests.
@@ -202,14 +229,28 @@ class Kernel:
         try:
             self.run(self._start(cwd, environment, timeout_s))
         except (RuntimeError, OSError) as error:
-            exit_ = self.exit()
-            tail = exit_.stderr_tail.strip().splitlines()
-            said = f": {tail[-1]}" if tail else f" ({error})."
-            ended = exit_.reason if exit_.code is not None else f"did not answer in {timeout_s:g} s"
-            raise KernelError(
-                f"The kernel {self.choice.name} {ended}{said}",
-                f"Try: {' '.join(self.choice.spec.argv[:3])} --version.",
-            ) from error
+            raise self._start_error(error, timeout_s) from error
+
+    def _start_error(self, error: Exception, timeout_s: float) -> KernelError:
+        called = f"The kernel {self.choice.name}"
+        if self._process is None:
+            return KernelError(
+                f"{called} could not be started: {error}.",
+                "Install the kernel again, or name another one by the setting kernel.",
+            )
+        exit_ = self.exit()
+        tail = exit_.stderr_tail.strip().splitlines()
+        said = f": {tail[-1].rstrip('.')}" if tail else ""
+        if exit_.code is None:
+            return KernelError(
+                f"{called} did not answer in {timeout_s:g} s{said}.",
+                "Raise start_timeout where it is only slow.",
+            )
+        argv = itertools.takewhile(lambda word: word != "-f", self.choice.spec.argv)
+        words = [word for word in argv if "{connection_file}" not in word]
+        return KernelError(
+            f"{called} {exit_.reason}{said}.", f"Try it alone: {shlex.join(words)} --version"
+        )
 
     async def _start(self, cwd: Path, environment: Mapping[str, str], timeout_s: float) -> None:
         from jupyter_client.manager import AsyncKernelManager
@@ -253,7 +294,7 @@ class Kernel:
     def _extra_arguments(self) -> list[str]:
         if self.choice.name != NATIVE:
             return []
-        lines = (_QUEUE, stack_line(self._folder / "stack"))
+        lines = (_QUEUE, _SHUT_DOWN, stack_line(self._folder / "stack"))
         return [f"--IPKernelApp.exec_lines={'; '.join(filter(None, lines))}"]
 
     @property
@@ -282,6 +323,7 @@ class Kernel:
             tail = (self._folder / "stderr").read_bytes()[-20_000:].decode(errors="replace")
         except OSError:
             tail = ""
+        tail = scrub_text(tail, self._secrets)  # before it is cut, and a secret with it
         code = process.poll() if process else None
         return Exit(
             code,

@@ -23,10 +23,12 @@ class Progress:
     cell: int
     cells: int
     started: float
+    attempt: int = 1
 
     def __str__(self) -> str:
-        """``train.ipynb: cell 7/23, 12 s``."""
-        where = f"cell {self.cell}/{self.cells}, " if self.cell else ""
+        """``train.ipynb: attempt 2, cell 7/23, 12 s``; a first attempt is not named."""
+        where = f"attempt {self.attempt}, " if self.attempt > 1 else ""
+        where += f"cell {self.cell}/{self.cells}, " if self.cell else ""
         return f"{self.notebook}: {where}{time.monotonic() - self.started:.0f} s"
 
 
@@ -34,19 +36,21 @@ class ProgressFile:
     """The writing side, one for each worker; ``folder`` belongs to the caller."""
 
     def __init__(self, folder: Path) -> None:
-        with (folder / _NAME).open("wb+") as file:
-            file.truncate(_SIZE_BYTES)
+        with (folder / _NAME).open("wb+", buffering=0) as file:
+            # Written, not truncated: a full disk is an error here, a hole one that ends pytest.
+            file.write(bytes(_SIZE_BYTES))
             self._map = mmap.mmap(file.fileno(), _SIZE_BYTES)
-        self._notebook, self._cells, self._started = "", 0, 0.0
+        self._notebook, self._cells, self._started, self._attempt = "", 0, 0.0, 1
 
-    def begin(self, notebook: str, cells: int) -> None:
-        """A notebook begins; ``cells`` is its number of code cells."""
+    def begin(self, notebook: str, cells: int, attempt: int) -> None:
+        """An attempt at a notebook begins; ``cells`` is its number of code cells."""
         self._notebook, self._cells, self._started = notebook, cells, time.monotonic()
+        self._attempt = attempt
         self.cell(0)
 
     def cell(self, number: int) -> None:
         """The cell of that position among the code cells runs now; 0: none yet."""
-        self._put(json.dumps([self._notebook, number, self._cells, self._started]))
+        self._put(json.dumps([self._notebook, number, self._cells, self._started, self._attempt]))
 
     def end(self) -> None:
         """Nothing runs."""
@@ -62,8 +66,7 @@ def read_progress(scratch: Path) -> list[Progress]:
     found = []
     for path in sorted(scratch.glob(f"*/{_NAME}")):
         try:
-            notebook, cell, cells, started = json.loads(path.read_bytes().partition(b"\0")[0])
-        except (OSError, ValueError):
+            found.append(Progress(*json.loads(path.read_bytes().partition(b"\0")[0])))
+        except (OSError, ValueError, TypeError):
             continue  # idle, or in the middle of an update
-        found.append(Progress(notebook, cell, cells, started))
     return found

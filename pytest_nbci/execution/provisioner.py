@@ -39,7 +39,7 @@ class GuardedProcess:
     ) -> None:
         program = shutil.which(command[0], path=environment.get("PATH"))
         if program is None:
-            raise FileNotFoundError(f"the program {command[0]} does not exist")
+            raise FileNotFoundError(f"there is no program {command[0]} to execute")
         self.socket, theirs = socket.socketpair()
         with theirs:
             self._guardian = subprocess.Popen(

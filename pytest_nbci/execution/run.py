@@ -16,16 +16,27 @@ from typing import Any
 from pytest_nbci import notebook as notebooks
 from pytest_nbci.errors import CheckoutError, DataError, KernelError, NotebookError
 from pytest_nbci.execution.checkout import Checkout, Snapshot
-from pytest_nbci.execution.diagnosis import Place
 from pytest_nbci.execution.imports import import_environment, leads_into
-from pytest_nbci.execution.kernel import Kernel, choose_kernel, kernel_environment
+from pytest_nbci.execution.kernel import (
+    Kernel,
+    KernelChoice,
+    choose_kernel,
+    kernel_environment,
+)
 from pytest_nbci.execution.progress import ProgressFile
+from pytest_nbci.execution.scene import Place
 from pytest_nbci.execution.test_data import LaidOver, NotebookData, check_unchanged, lay_over
-from pytest_nbci.execution.trace import Execution, doubtful_cells
+from pytest_nbci.execution.trace import (
+    Execution,
+    cut_outputs,
+    doubtful_cells,
+    scrub_execution,
+)
 from pytest_nbci.execution.verdict import Verdict, judge
 from pytest_nbci.notebook import Notebook
 from pytest_nbci.records import utc_now
 from pytest_nbci.repository import printable
+from pytest_nbci.scrub import Secrets
 from pytest_nbci.settings import NotebookSettings, matches
 
 _CAUSES: tuple[tuple[type[Exception], str], ...] = (
@@ -72,6 +83,8 @@ class Run:
     place: Place
     root: Path
     progress: ProgressFile
+    output_limit_bytes: int
+    secrets: Secrets = field(default_factory=Secrets)
     laid: LaidOver = field(default_factory=LaidOver)
     before: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     kernel: Kernel | None = None
@@ -81,8 +94,8 @@ class Run:
     duration_s: float = 0.0
     peak_memory_bytes: int | None = None
 
-    def execute(self) -> Verdict:
-        """Run all cells and judge them."""
+    def execute(self, attempt: int = 1) -> Verdict:
+        """Run all cells and judge them; whoever watches is told which attempt it is."""
         if self.verdict is not None:
             return self.verdict
         assert self.kernel is not None  # noqa: S101 - prepared, or judged already
@@ -91,16 +104,24 @@ class Run:
 
         settings = self.order.settings
         execution = Execution(
-            self.kernel, settings.timeout, settings.cell_timeout, self.progress.cell
+            self.kernel,
+            settings.timeout,
+            self.output_limit_bytes,
+            settings.cell_timeout,
+            self.progress.cell,
         )
-        self.progress.begin(self.order.name, len(self.notebook.numbers))
+        self.progress.begin(self.order.name, len(self.notebook.numbers), attempt)
         begun = time.monotonic()
         try:
-            run_notebook(self.notebook, self.parameters, execution)
+            try:
+                run_notebook(self.notebook, self.parameters, execution)
+            finally:
+                scrub_execution(execution, self.secrets)
             self.warnings += tuple(
                 f"The outputs of cell {number} may be incomplete: its end was not told"
                 for number in doubtful_cells(self.notebook, execution)
             )
+            self.warnings += tuple(cut_outputs(self.notebook, execution))
             self.verdict = judge(self.order.name, self.notebook, execution, self.place)
         finally:
             self.duration_s = time.monotonic() - begun
@@ -131,7 +152,7 @@ class Run:
         }
 
 
-_HUNG = ("timeout", "cell_timeout", "kernel_died")
+_HUNG = ("timeout", "cell_timeout", "kernel_died", "out_of_memory")
 
 
 class Bench:
@@ -141,9 +162,18 @@ class Bench:
         snapshot: What the checkout is restored to.
         prefix: The project root relative to the repository's top level ("" or ending in "/").
         folder: Scratch folder of this worker, which exists; its owner removes it.
+        output_limit_bytes: How much of each cell's output is kept.
+        secrets_in: Gives what results must not hold, for a kernel's environment.
     """
 
-    def __init__(self, snapshot: Snapshot, prefix: str, folder: Path) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        prefix: str,
+        folder: Path,
+        output_limit_bytes: int,
+        secrets_in: Callable[[Mapping[str, str]], Secrets],
+    ) -> None:
         self._snapshot = snapshot
         self._prefix = prefix
         self._folder = folder
@@ -151,6 +181,8 @@ class Bench:
         self._is_editable = leads_into(snapshot.top)
         self._settled: tuple[Order, ...] = ()
         self._progress = ProgressFile(folder)
+        self._output_limit_bytes = output_limit_bytes
+        self._secrets_in = secrets_in
 
     @property
     def root(self) -> Path:
@@ -228,7 +260,18 @@ class Bench:
             self._checkout.top, (self.root / order.path).parent, self._snapshot.top, self._prefix
         )
         place.folder.mkdir(parents=True, exist_ok=True)  # it may hold untracked files only
-        run = Run(order, None, {}, started_at, (), place, self.root, self._progress, laid)
+        run = Run(
+            order,
+            None,
+            {},
+            started_at,
+            (),
+            place,
+            self.root,
+            self._progress,
+            self._output_limit_bytes,
+            laid=laid,
+        )
         try:
             run.notebook = notebooks.load(source, order.name)
         except NotebookError as error:
@@ -239,15 +282,14 @@ class Bench:
         choice = choose_kernel(
             order.settings.kernel, run.notebook.kernel_name, run.notebook.language
         )
+        _check_translatable(run.parameters, choice, order)
         run.kernel_name = choice.name
         run.warnings = (choice.note,) if choice.note else ()
-        run.kernel = Kernel(choice, self._folder / "k")
+        variables = kernel_environment({**self._import_environment(), **environment(run.notebook)})
+        run.secrets = self._secrets_in(variables)
+        run.kernel = Kernel(choice, self._folder / "k", run.secrets)
         try:
-            run.kernel.start(
-                place.folder,
-                kernel_environment({**self._import_environment(), **environment(run.notebook)}),
-                order.settings.start_timeout,
-            )
+            run.kernel.start(place.folder, variables, order.settings.start_timeout)
         except BaseException:
             run.kernel.stop(at_once=True)
             raise
@@ -288,3 +330,23 @@ def _parameters(notebook: Notebook, order: Order) -> dict[str, Any]:
         )
     found = {name: value for name, value in order.data.parameters.items() if name in declared}
     return {**found, **order.settings.parameters}
+
+
+def _check_translatable(parameters: Mapping[str, Any], choice: KernelChoice, order: Order) -> None:
+    if not parameters:
+        return
+    from papermill.exceptions import PapermillException
+    from papermill.translators import papermill_translators
+
+    try:
+        papermill_translators.find_translator(choice.name, choice.language)
+    except PapermillException as error:
+        raise SetupProblem(
+            Verdict(
+                "error",
+                "unknown_parameter",
+                f"{order.name}: papermill cannot write the parameter {next(iter(parameters))!r} in "
+                f"the language {choice.language!r} of the kernel {choice.name}.",
+                "Lay a file over the checkout as test data instead, or leave the parameter out.",
+            )
+        ) from error

@@ -15,6 +15,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from pytest_nbci.errors import CheckoutError
+
 _PREFIX = "nbci-"
 _LONGEST_BASE = 60
 
@@ -23,10 +25,23 @@ def make_scratch(outside: Path) -> tuple[Path, int]:
     """A new scratch folder that is not below ``outside``, and the descriptor that keeps it ours.
 
     The lock ends with this process, however it ends; a later session removes what is unlocked.
+
+    Raises:
+        CheckoutError: The temporary folder is full, or cannot be written.
     """
-    base = _base(outside)
-    for stale in _unlocked(base):
-        remove_tree(stale)
+    try:
+        base = _base(outside)
+        for stale in _unlocked(base):
+            remove_tree(stale)
+        return _make_locked(base)
+    except OSError as error:
+        raise CheckoutError(
+            f"No temporary folder could be made: {error}.",
+            "Free space there, or set TMPDIR to another disk.",
+        ) from error
+
+
+def _make_locked(base: Path) -> tuple[Path, int]:
     # Under another name until it is locked: a session that looks now would take it for stale.
     made = Path(tempfile.mkdtemp(prefix=f"new-{_PREFIX}", dir=base))
     descriptor = os.open(made / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -10,6 +10,7 @@ from pytest_nbci.execution.kernel import Exit, Kernel
 from pytest_nbci.execution.stack import Hang
 from pytest_nbci.notebook import Notebook
 from pytest_nbci.records import CellStatus
+from pytest_nbci.scrub import Secrets, scrub_notebook, scrub_values
 
 Stop = Literal[
     "error", "exit", "kernel_died", "timeout", "cell_timeout", "did_not_raise", "aborted"
@@ -32,6 +33,7 @@ class Execution:
     Attributes:
         kernel: The running kernel.
         timeout_s: For all cells together.
+        output_limit_bytes: How much of each cell's output is kept.
         cell_timeout_s: For each cell; None for no limit.
         on_cell: Called with the position of each code cell before it runs.
         content: The executed notebook (an nbformat ``NotebookNode``).
@@ -43,11 +45,13 @@ class Execution:
         exit: How the kernel ended, where it did.
         doubts: Indices of cells that the kernel answered but did not say to be done.
         limit_s: The limit that was passed, where one was.
+        left_out: Indices of cells, and what of their outputs is not kept; None for the widgets.
         hang: What the kernel did when it was.
     """
 
     kernel: Kernel
     timeout_s: float
+    output_limit_bytes: int
     cell_timeout_s: float | None = None
     on_cell: Callable[[int], None] = lambda _: None
     content: Any = None
@@ -59,7 +63,16 @@ class Execution:
     exit: Exit | None = None
     doubts: list[int] = field(default_factory=list)
     limit_s: float | None = None
+    left_out: list[tuple[int | None, str]] = field(default_factory=list)
     hang: Hang = field(default_factory=Hang)
+
+
+def scrub_execution(execution: Execution, secrets: Secrets) -> None:
+    """Take the secrets out of it in place, before anybody judges or cuts what it holds."""
+    if execution.content is not None:
+        scrub_notebook(execution.content, secrets)
+    said = {name: execution.reply.get(name) for name in ("ename", "evalue", "traceback")}
+    execution.reply = {**execution.reply, **scrub_values(said, secrets)}
 
 
 def doubtful_cells(notebook: Notebook, execution: Execution) -> list[int]:
@@ -68,7 +81,31 @@ def doubtful_cells(notebook: Notebook, execution: Execution) -> list[int]:
     return [notebook.numbers[one] for one in ids if one in notebook.numbers]
 
 
+def cut_outputs(notebook: Notebook, execution: Execution) -> list[str]:
+    """A sentence for each cell of which not all output is kept."""
+    return [
+        f"Left out of {_cell_name(notebook, execution, index)}: {what}"
+        for index, what in execution.left_out
+    ]
+
+
+def _cell_name(notebook: Notebook, execution: Execution, index: int | None) -> str:
+    if index is None:
+        return "the notebook"
+    number = notebook.numbers.get(execution.content.cells[index]["id"])
+    return "the parameters cell" if number is None else f"cell {number}"
+
+
 def exit_payload(reply: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What ``exit()`` left in the reply of an IPython kernel; None where it was not called."""
     payloads = reply.get("payload") or ()
     return next((item for item in payloads if item.get("source") == "ask_exit"), None)
+
+
+def has_lost_its_shell(cell: Mapping[str, Any]) -> bool:
+    """Whether bash_kernel's shell ended in the cell; it begins another one and reports success.
+
+    https://github.com/takluyver/bash_kernel/blob/master/bash_kernel/kernel.py (do_execute)
+    """
+    outputs = [out for out in cell.get("outputs", ()) if out["output_type"] == "stream"]
+    return bool(outputs) and str(outputs[-1]["text"]).rstrip().endswith("Restarting Bash")

@@ -7,6 +7,7 @@ returns and backspaces as a terminal shows them. Every other control sequence is
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from html import escape
 from itertools import product
@@ -100,7 +101,7 @@ def to_lines(text: str, longest: int = 5_000) -> list[str]:
     """
     style = _PLAIN
     lines = []
-    for line in text.split("\n"):
+    for line in _each_line(text):
         if "\x1b" in line or "\r" in line or "\b" in line:
             runs, style = _runs(line, style)
         else:
@@ -110,6 +111,15 @@ def to_lines(text: str, longest: int = 5_000) -> list[str]:
         else:
             lines += _broken(runs, longest)
     return lines
+
+
+def _each_line(text: str) -> Iterator[str]:
+    r"""``text.split("\n")`` without its list, which takes more than a flood of short lines."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
 
 
 def _runs(line: str, style: _Style) -> tuple[list[tuple[str, _Style]], _Style]:

@@ -38,6 +38,17 @@ class Fact:
     href: str = ""
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """An attempt that another one followed; ``href`` is its page, beside this one."""
+
+    name: str
+    outcome: str
+    time: str
+    sentence: str
+    href: str
+
+
 def word(outcome: str) -> str:
     """The outcome as a heading says it."""
     return WORDS.get(outcome, one_line(outcome, 20))
@@ -164,6 +175,21 @@ def kept_files(record: Record) -> list[tuple[str, str]]:
         (one_line(name), quote(straight(f"{folder}.files/{name}")))
         for name in record.kept
         if isinstance(name, str) and ".." not in name.split("/")
+    ]
+
+
+def earlier(record: Record) -> list[Earlier]:
+    """The attempts before the last, with links to their pages."""
+    folder = record.notebook.rpartition("/")[2].removesuffix(".ipynb")
+    return [
+        Earlier(
+            f"Attempt {number}",
+            one.outcome if one.outcome in WORDS else "error",
+            duration(one.duration_s),
+            sentence(one.message, record.notebook),
+            quote(straight(f"{folder}.files/attempt-{number}.html")),
+        )
+        for number, one in enumerate(record.earlier, 1)
     ]
 
 

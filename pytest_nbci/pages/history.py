@@ -8,17 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
 from pytest_nbci.errors import NbciError
+from pytest_nbci.host import is_dead
 from pytest_nbci.records import (
     Record,
     Session,
     Summary,
-    is_dead,
     lost_record,
     session_prefix,
     summary_of,
@@ -48,6 +49,8 @@ class Result:
             "cause": self.summary.cause,
             "message": self.summary.message,
             "duration_s": self.summary.duration_s,
+            "attempts": self.summary.attempts,
+            "flaky": self.summary.flaky,
             "commit": commit.id if commit else None,
             "author": commit.author if commit else None,
             "commit_message": commit.message if commit else None,
@@ -159,4 +162,5 @@ def _left_behind(store: Store, prefix: str) -> Iterator[Summary]:
         if key.endswith(".ipynb.json"):
             content = store.get(key)
             if content is not None:
-                yield summary_of(Record.from_json(content))
+                with suppress(NbciError):  # no record: what it stood for is lost
+                    yield summary_of(Record.from_json(content))

@@ -32,6 +32,7 @@ class Row:
     sentence: str
     time: str
     href: str = ""
+    flaky: bool = False
 
 
 def render(session: Session, records: Sequence[Record]) -> str:
@@ -51,6 +52,7 @@ def render(session: Session, records: Sequence[Record]) -> str:
         headline=_headline(rows),
         complete=session.complete,
         counts=counts,
+        flaky=sum(row.flaky for row in rows),
         rows=rows,
         breakable=facts.breakable,
         facts=_facts(session),
@@ -80,6 +82,7 @@ def _rows(session: Session, records: Sequence[Record]) -> list[Row]:
             ),
             time=facts.duration(record.duration_s),
             href=page_link(record.notebook),
+            flaky=record.flaky,
         )
         for record in records
     ]
@@ -94,6 +97,7 @@ def _rows(session: Session, records: Sequence[Record]) -> list[Row]:
                     word=facts.word(summary.outcome),
                     sentence=facts.sentence(summary.message, summary.notebook, _LONGEST),
                     time=facts.duration(summary.duration_s),
+                    flaky=summary.flaky,
                 )
             )
     for planned in session.plan:

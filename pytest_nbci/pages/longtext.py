@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _OPEN_LINES = 40  # shown whole up to here
 _HEAD_LINES, _TAIL_LINES = 15, 15
@@ -33,12 +33,11 @@ def text_block(lines: Sequence[str], kind: str) -> Markup:
         return _pre(lines, kind)
     start = _fitting(lines[:_HEAD_LINES])
     end = len(lines) - _fitting(lines[max(start, len(lines) - _TAIL_LINES) :][::-1])
-    middle = lines[start:end]
-    chunks = Markup().join(_pre(chunk, f"{kind} chunk") for chunk in _chunks(middle))
+    chunks = Markup().join(_pre(chunk, f"{kind} chunk") for chunk in _chunks(lines, start, end))
     return Markup("{}<details class=more><summary>{} more {}</summary>{}</details>{}").format(
         _pre(lines[:start], kind) if start else "",
-        f"{len(middle):,}",
-        "line" if len(middle) == 1 else "lines",
+        f"{end - start:,}",
+        "line" if end - start == 1 else "lines",
         chunks,
         _pre(lines[end:], kind) if end < len(lines) else "",
     )
@@ -54,17 +53,16 @@ def _fitting(lines: Sequence[str]) -> int:
     return len(lines)
 
 
-def _chunks(lines: Sequence[str]) -> list[Sequence[str]]:
-    chunks: list[Sequence[str]] = []
-    start, size = 0, 0
-    for index, line in enumerate(lines):
-        size += len(line)
+def _chunks(lines: Sequence[str], start: int, end: int) -> Iterator[Sequence[str]]:
+    """The lines from ``start`` to ``end``, one chunk at a time: a flood has millions."""
+    size = 0
+    for index in range(start, end):
+        size += len(lines[index])
         if index - start >= _CHUNK_LINES or size > _CHUNK_CHARACTERS:
             if index > start:
-                chunks.append(lines[start:index])
-            start, size = index, len(line)
-    chunks.append(lines[start:])
-    return chunks
+                yield lines[start:index]
+            start, size = index, len(lines[index])
+    yield lines[start:end]
 
 
 def _pre(lines: Sequence[str], kind: str) -> Markup:

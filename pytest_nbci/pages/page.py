@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_nbci.records import Record
 
 _CELL = re.compile(r"cell (\d{1,6})")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _KANA = re.compile("[\u3040-\u30ff]")
 
 
@@ -53,13 +54,16 @@ def render(notebook: Mapping[str, Any], record: Record) -> str:
         environment=facts.table(record.environment),
         inputs=facts.inputs(record),
         kept=facts.kept_files(record),
+        flaky=record.flaky,
+        earlier=facts.earlier(record),
         warnings=[facts.said(warning) for warning in record.warnings],
         reproduce=straight(str(record.reproduce)),
         cells=shown,
         timeline=_timeline(shown),
         time=facts.duration(record.duration_s),
     )
-    return html.encode("utf-8", "replace").decode("utf-8")
+    # A page may have many MB: it is copied only where it must be.
+    return _SURROGATE.sub("?", html)
 
 
 def _failure(record: Record) -> dict[str, Any] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -15,15 +14,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_nbci.delivery import Follower
-from pytest_nbci.records import Planned, Session, this_host
+from pytest_nbci.host import host_of
+from pytest_nbci.records import Planned, Session
 from tests.delivery.conftest import PROJECT, Desk, Runs
+from tests.delivery.kills import check_exactly_once, kill_followers, pid_of
 
 if TYPE_CHECKING:
     from tests.servers import Minio, Proxy, Server
 
 pytestmark = pytest.mark.server
-
-KILLS = int(os.environ.get("NBCI_TEST_KILLS", "2"))  # 20 before a release
 
 
 def nothing(_: str) -> None:
@@ -35,11 +34,6 @@ def wait_for(condition, timeout_s: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.02)
-
-
-def pid_of(follower: Follower) -> int:
-    assert follower._child is not None
-    return follower._child._process.pid
 
 
 def test_results_arrive_while_the_session_runs_and_the_session_at_its_end(
@@ -163,7 +157,7 @@ def test_after_kill_9_of_pytest_the_rest_is_delivered_and_lost_notebooks_are_nam
             Planned("lost.ipynb", due=True),
             Planned("no.ipynb", due=False),
         )
-        host = {**this_host(), "pid": pytest_process.pid}
+        host = host_of(pytest_process.pid)
         desk.put(
             session, "_session.json", Session(session, PROJECT, plan=plan, host=host).to_json()
         )
@@ -193,40 +187,10 @@ def alive(pid: int) -> bool:
     return state not in {"Z", "X"}
 
 
-def kill_at_random_moments(desk: Desk, times: int, first_s: float, last_s: float) -> None:
-    """Kill followers of one session after the other, then publish what is left."""
-    moments = random.Random(7)
-    for number in range(times):
-        session = desk.new_session()
-        records = []
-        follower = Follower.start(desk.destination, session)
-        end = time.monotonic() + moments.uniform(first_s, last_s)
-        for count in range(3):
-            records.append(desk.write_result(session, f"{number} {count}.ipynb"))
-            follower.result_written(records[-1].notebook)
-        time.sleep(max(0.0, end - time.monotonic()))
-        os.kill(pid_of(follower), signal.SIGKILL)
-        desk.write_session(session, records, complete=True)
-        follower.finish(nothing)
-    assert desk.publish().waiting == 0
-    assert desk.publish().published == 0
-
-
-def check_exactly_once(desk: Desk, minio: Minio, bucket: str, runs: Runs, count: int) -> None:
-    names = [run["tags"]["nbci.result"] for run in runs.of(desk.destination.experiment)]
-    assert len(names) == len(set(names)) == 3 * count
-    for run in runs.of(desk.destination.experiment):
-        assert (run["status"], len(run["metrics"]), len(run["params"])) == ("FINISHED", 4, 6)
-    objects = minio.objects(bucket)
-    assert len(objects) == count * (3 * 4 + 1)  # notebook, page, record, MLflow; the session
-    for path in desk.destination.results.rglob("*"):
-        if path.is_file() and path.suffix != ".nbci-part":  # of a write that was killed
-            assert f"ci/{path.relative_to(desk.destination.results)}" in objects
-
-
 def test_kill_9_of_the_follower_loses_and_doubles_nothing(
     s3_desk: Desk, minio: Minio, bucket: str, mlflow_server: Server, experiment: str
 ):
+    """Twice, in the middle of things; make soak does it more often."""
     desk = s3_desk.to(tracking_uri=mlflow_server.url, experiment=experiment)
-    kill_at_random_moments(desk, KILLS, 0.5 if KILLS > 2 else 2.5, 6.0)
-    check_exactly_once(desk, minio, bucket, Runs(mlflow_server.url), KILLS)
+    kill_followers(desk, (2.5, 4.0))
+    check_exactly_once(desk, minio, bucket, Runs(mlflow_server.url), 2)

@@ -111,6 +111,22 @@ def test_an_item_that_is_refused_does_not_stop_the_others():
     assert sorted(lane.reasons()) == ["RuntimeError: who knows", "This one is too long."]
 
 
+def test_an_item_that_is_refused_once_is_tried_again_after_the_others():
+    asked: list[str] = []
+
+    def deliver(item: str) -> None:
+        asked.append(item)
+        if asked.count("contested") == 1 and item == "contested":
+            raise DeliveryError("Another machine is at it.")
+
+    lane = new_lane(deliver, threads=1)
+    for item in ("contested", "a", "b"):
+        lane.offer(item)
+    lane.finish()
+    assert asked == ["contested", "a", "b", "contested"]
+    assert (lane.waiting(), lane.reasons()) == (set(), [])
+
+
 def test_an_item_offered_again_while_under_way_is_delivered_once_more():
     started, go = threading.Event(), threading.Event()
     delivered: list[str] = []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,8 @@ from pytest_nbci.delivery.outbox import (
     undelivered,
 )
 from pytest_nbci.errors import DeliveryError
-from pytest_nbci.records import Planned, Record, Session, this_host
+from pytest_nbci.host import host_of
+from pytest_nbci.records import Planned, Record, Session
 from tests.delivery.conftest import PROJECT
 
 if TYPE_CHECKING:
@@ -95,16 +97,34 @@ def test_only_a_session_that_was_killed_loses_what_was_due(desk: Desk):
     )
 
     def write(complete: bool, pid: int) -> None:  # noqa: FBT001 - a table of cases
-        host = {**this_host(), "pid": pid}
+        host = {**host_of(os.getpid()), "pid": pid}
         session_ = Session(session, PROJECT, complete=complete, plan=plan, host=host)
         desk.put(session, "_session.json", session_.to_json())
 
     write(True, 2**22 + 1)
     assert write_lost(folder) == []
-    write(False, this_host()["pid"])
+    write(False, os.getpid())
     assert write_lost(folder) == []
     write(False, 2**22 + 1)  # beyond the largest process id of Linux
     assert write_lost(folder) == ["lost.ipynb"]
     record = Record.from_json(folder.path("lost.ipynb.json").read_bytes())
     assert (record.outcome, record.cause) == ("lost", "lost")
     assert write_lost(folder) == []
+
+
+def test_a_killed_session_leaves_no_torn_files_and_no_page_without_a_record(desk: Desk):
+    session = desk.new_session()
+    folder = folder_of(desk, session)
+    for name in ("lost.ipynb", "lost.ipynb.html", "tmpabc.nbci-part", "sub/tmpdef.nbci-part"):
+        desk.put(session, name, "{}")
+    host = {**host_of(os.getpid()), "pid": 2**22 + 1}
+    plan = (Planned("lost.ipynb", due=True),)
+    desk.put(session, "_session.json", Session(session, PROJECT, plan=plan, host=host).to_json())
+
+    assert write_lost(folder) == ["lost.ipynb"]
+
+    assert [path.name for path in files_of(folder, "lost.ipynb").values()] == [
+        "lost.ipynb",
+        "lost.ipynb.json",
+    ]
+    assert not list(folder.path("").rglob("*.nbci-part"))

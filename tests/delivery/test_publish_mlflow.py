@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_nbci.delivery import Destination, kernel_environment, prepare_tracking, result_id
-from pytest_nbci.records import FailedCell, Record
+from pytest_nbci.records import Record
 from tests.delivery.conftest import COMMIT, Desk, Runs
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.server
 
+DEEP = f"{'folder/' * 40}error.ipynb"
+LONG = ("n" * 300 + "a", "n" * 300 + "b")
 ODD = 'sub dir/it\'s "訓練" 100%.ipynb'
 
 
@@ -75,37 +77,46 @@ def delivered(
             outcome="failed",
             cause="cell_error",
             message="Cell 2: ValueError: no data",
-            failed_cell=FailedCell("b", 2, "train(data)"),
             job={"url": "https://gitlab.example.org/job/1", "pipeline": "7"},
             inputs=(
                 {"path": "data/train.csv", "sha256": "ab" * 32, "bytes": 10, "origin": "test data"},
             ),
         ),
         write(session, "failed.ipynb", outcome="failed", cause="exit"),
-        write(session, "error.ipynb", outcome="error", cause="kernel_start"),
+        write(session, DEEP, outcome="error", cause="kernel_start"),
         write(session, "lost.ipynb", outcome="lost", cause="lost"),
         write(session, "skipped.ipynb", outcome="skipped"),
         write(session, "parent.ipynb", outcome="failed", cause="timeout"),
         write(session, "twins.ipynb"),
+        write(session, "again.ipynb", attempts=2, parameters={"folder": "/tmp/2"}),
         write(
             session,
             "long.ipynb",
             message="m" * 9000 + "\0",
-            parameters={"big": "x" * 7000, "odd näme?": float("nan")}
+            parameters={"big": "x" * 7000, "odd/näme?": float("nan"), **dict.fromkeys(LONG, 1)}
             | {f"p{number}": number for number in range(120)},
+            inputs=[{"path": f"{number}.csv", "sha256": f"{number}"} for number in range(120)],
         ),
     ]
     tag = {"nbci.result": result_id(session, "parent.ipynb")}
     child = runs.new_run(name, **tag)
     ours = {"nbci.result": result_id(session, "twins.ipynb"), "nbci.role": "notebook"}
+    earlier = {"nbci.result": result_id(session, "again.ipynb"), "nbci.role": "notebook"}
     made = {
         "child": child,
         "other": runs.new_run(f"{name}-other", **tag),
         "nested": runs.new_run(name, **tag, **{"mlflow.parentRunId": child}),
+        "deleted": runs.new_run(name, **tag),
         "stranger": runs.new_run(name),
+        "earlier attempt": runs.new_run(name, **earlier),
         "twin 1": runs.new_run(name, **ours),
         "twin 2": runs.new_run(name, **ours),
     }
+    orphan = {"nbci.result": tag["nbci.result"], "mlflow.parentRunId": made["deleted"]}
+    made["orphan"] = runs.new_run(name, **orphan)
+    runs.call("runs/delete", {"run_id": made["deleted"]})
+    changed = {"run_id": made["earlier attempt"], "key": "nbci.param.folder", "value": "/tmp/1"}
+    runs.call("runs/log-parameter", changed)
     runs.call("runs/log-metric", {"run_id": child, "key": "acc", "value": 0.9, "timestamp": 1})
     report = desk.publish()
     everything = runs.of(name) + runs.of(f"{name}-other")
@@ -134,9 +145,8 @@ def test_a_run_holds_everything_needed_to_understand_and_repeat_the_result(
     tags = run["tags"]
     note = tags["mlflow.note.content"]
     assert "**failed**: Cell 2: ValueError: no data" in note
-    assert "    train(data)" in note
     assert f"    pytest {ODD}" in note
-    assert "[https://gitlab.example.org/job/1](https://gitlab.example.org/job/1)" in note
+    assert "[job](<https://gitlab.example.org/job/1>)" in note
     desk, session = delivered.desk, delivered.session
     assert (
         tags.items()
@@ -189,15 +199,16 @@ def test_a_run_holds_everything_needed_to_understand_and_repeat_the_result(
 
 def test_outcomes_become_honest_states_and_a_skipped_notebook_no_run(delivered: Delivered):
     assert delivered.report.sentence() == (
-        f"published 8 notebooks to {delivered.desk.destination.results}"
+        f"published 9 notebooks to {delivered.desk.destination.results}"
     )
     assert {name: run["status"] for name, run in delivered.runs.items()} == {
         ODD: "FAILED",
         "failed.ipynb": "FAILED",
-        "error.ipynb": "FAILED",
+        DEEP: "FAILED",
         "lost.ipynb": "KILLED",
         "parent.ipynb": "FAILED",
         "twins.ipynb": "FINISHED",
+        "again.ipynb": "FINISHED",
         "long.ipynb": "FINISHED",
     }
 
@@ -208,18 +219,19 @@ def test_the_notebooks_own_runs_become_children_and_open_ones_end(delivered: Del
     assert found[made["child"]]["tags"]["mlflow.parentRunId"] == ours["run_id"]
     assert found[made["other"]]["tags"]["mlflow.parentRunId"] == ours["run_id"]
     assert found[made["nested"]]["tags"]["mlflow.parentRunId"] == made["child"]
+    assert found[made["orphan"]]["tags"]["mlflow.parentRunId"] == ours["run_id"]
     assert "mlflow.parentRunId" not in found[made["stranger"]]["tags"]
-    assert {name: found[made[name]]["status"] for name in made if "twin" not in name} == {
-        "child": "KILLED",
-        "other": "KILLED",
-        "nested": "KILLED",
-        "stranger": "RUNNING",
-    }
+    assert found[made["stranger"]]["status"] == "RUNNING"
+    own_names = ("child", "other", "nested", "orphan")
+    for name in own_names:
+        assert found[made[name]]["status"] == "KILLED"
+        assert found[made[name]]["end_time"] == ours["end_time"]
     told = delivered.told("parent.ipynb")
     assert told["run_id"] == ours["run_id"]
     assert told["url"] == f"{runs.url}/#/experiments/{ours['experiment_id']}/runs/{ours['run_id']}"
     own = {run["run_id"]: run for run in told["runs"]}
-    assert set(own) == {made["child"], made["other"], made["nested"]}
+    assert set(own) == {made[name] for name in own_names}
+    assert own[made["orphan"]]["parent_run_id"] == ours["run_id"]
     assert own[made["child"]]["metrics"] == {"acc": 0.9}
 
 
@@ -231,20 +243,37 @@ def test_a_delivery_that_was_killed_midway_goes_on_with_the_same_run(delivered: 
     assert run["tags"]["nbci.notebook"] == "twins.ipynb"
 
 
+def test_an_attempt_with_other_parameters_replaces_the_run_of_the_one_before(
+    delivered: Delivered,
+):
+    run = delivered.runs["again.ipynb"]
+    assert run["params"]["nbci.param.folder"] == "/tmp/2"
+    assert run["metrics"]["nbci.attempts"] == 2
+    assert delivered.made["earlier attempt"] not in delivered.everything
+
+
 def test_values_beyond_mlflows_limits_are_cut_and_say_so(delivered: Delivered):
     run = delivered.runs["long.ipynb"]
     assert len(run["tags"]["nbci.message"]) == 5000
     assert "[cut by pytest-nbci: " in run["tags"]["nbci.message"]
     assert run["params"]["nbci.param.big"].endswith("7000 characters, MLflow takes 6000]")
-    assert run["params"]["nbci.param.odd näme_"] == "nan"
+    assert run["params"]["nbci.param.odd_näme_"] == "nan"
     assert run["params"]["nbci.param.p119"] == "119"
+    cut = [name for name in run["params"] if "nnn" in name]
+    assert len(cut) == 2
+    assert all(len(name) == 250 and " - cut " in name for name in cut)
+    assert len(run["inputs"]) == 100
+    assert run["tags"]["nbci.inputs"] == "120 files, 100 of them as datasets"
+    deep = delivered.runs[DEEP]
+    assert deep["run_name"] == f"…{DEEP[-249:]}"
+    assert deep["tags"]["nbci.notebook"] == DEEP
 
 
 def test_a_result_that_another_machine_logged_is_found_and_not_logged_again(
     delivered: Delivered, runs: Runs, tmp_path: Path
 ):
     elsewhere = delivered.desk.to(state=tmp_path)  # the results as a CI artifact: no journal
-    assert elsewhere.publish().published == 8
+    assert elsewhere.publish().published == 9
     again = runs.of(delivered.desk.destination.experiment)
     assert {run["run_id"] for run in again} <= set(delivered.everything)
 
@@ -365,7 +394,9 @@ def test_two_publishers_at_once_log_every_result_once(
     data = json.dumps(desk.destination.to_dict())
     said = [json.loads(line) for line in at_once(2, code, data)]
     assert sum(one[0] for one in said) == 12, said
-    assert all(one[1:] == [0, []] for one in said), said
+    # On a busy machine one may have waited long enough for the other.
+    held = "A session is being delivered by another process."
+    assert all(one[1] == 0 and set(one[2]) <= {held} for one in said), said
     found = runs.of(experiment)
     assert len(found) == len({run["tags"]["nbci.result"] for run in found}) == 12
 
@@ -420,6 +451,22 @@ def test_own_runs_on_the_embedded_database_are_found_and_their_artifacts_kept(
     (text,) = (state / "mlartifacts").rglob("hello.txt")
     assert text.read_text() == "hello"
     assert len(list((state / "mlartifacts").rglob("a.ipynb"))) == 1
+
+
+@pytest.mark.parametrize("theirs", ["{", "[1]", '{"nbci.role": "notebook", "team": "blue"}'])
+def test_the_users_own_run_context_is_kept_as_far_as_it_can_be(
+    theirs: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MLFLOW_RUN_CONTEXT", theirs)
+    desk = desk.to(tracking_uri="http://127.0.0.1:9")
+    tags = json.loads(kernel_environment(desk.destination, "s", "a.ipynb", 2)["MLFLOW_RUN_CONTEXT"])
+    assert tags == {
+        "mlflow.source.name": "a.ipynb",
+        "mlflow.source.type": "NOTEBOOK",
+        "nbci.result": "s/a.ipynb",
+        "nbci.attempt": "2",
+        **({"team": "blue"} if "team" in theirs else {}),
+    }
 
 
 def test_processes_that_prepare_at_once_make_one_database(desk: Desk, sqlite_runs: Any):

@@ -90,26 +90,6 @@ def test_a_missing_bucket_is_one_sentence_and_everything_waits(s3_desk: Desk, bu
     )
 
 
-def test_a_wrong_key_is_one_sentence(s3_desk: Desk, bucket: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
-    s3_desk.write_result(s3_desk.new_session(), "a.ipynb")
-    report = s3_desk.publish()
-    assert report.waiting == 1
-    assert list(report.reasons) == [
-        f"s3://{bucket}/ci could not be written: the access key is unknown there. Check AWS_ACCESS_KEY_ID."
-    ]
-
-
-def test_a_wrong_secret_is_one_sentence(
-    s3_desk: Desk, bucket: str, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
-    s3_desk.write_result(s3_desk.new_session(), "a.ipynb")
-    assert list(s3_desk.publish().reasons) == [
-        f"s3://{bucket}/ci could not be written: the secret key is wrong. Check AWS_SECRET_ACCESS_KEY."
-    ]
-
-
 def test_a_stopped_server_costs_seconds_and_nothing_is_lost(
     s3_desk: Desk, own_minio: Minio, monkeypatch
 ):
@@ -124,7 +104,7 @@ def test_a_stopped_server_costs_seconds_and_nothing_is_lost(
     report = desk.publish()
     assert time.monotonic() - begun < 15
     assert (report.published, report.waiting, len(report.reasons)) == (0, 1, 1)
-    assert "Could not connect" in report.reasons[0]
+    assert "nobody answers at" in report.reasons[0]
 
     own_minio.start()
     desk.write_session(session, complete=True)
@@ -134,7 +114,7 @@ def test_a_stopped_server_costs_seconds_and_nothing_is_lost(
     assert json.loads(body)["complete"] is True
 
 
-@pytest.mark.parametrize("status", [500, 403, 429])
+@pytest.mark.parametrize("status", [503, 403])
 def test_a_server_that_refuses_costs_a_sentence(
     s3_desk: Desk, minio_door: Proxy, monkeypatch: pytest.MonkeyPatch, status: int
 ):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
 import uuid
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.project import Project
+from tests.project import PLAIN, Project
 
 if TYPE_CHECKING:
     from tests.servers import Minio, Proxy, Server
@@ -192,18 +194,81 @@ def test_servers_away_cost_a_sentence_and_publish_delivers_later(
     assert set(runs_of(mlflow_server.url, experiment)) == {*NOTEBOOKS, "mine"}
 
 
-def test_a_missing_bucket_is_one_sentence_and_the_run_goes_on(project: Project, minio: Minio):
-    project.notebook("good.ipynb", "1 + 1")
+WAITS = """
+import pathlib, time
+end = time.monotonic() + 60
+while not pathlib.Path({path!r}).exists() and time.monotonic() < end:
+    time.sleep(0.05)
+"""
+
+
+def test_a_missing_bucket_is_said_while_notebooks_run_and_the_run_goes_on(
+    project: Project, minio: Minio, tmp_path: Path
+):
+    """Once at the start, when somebody can still do something, and once in the summary."""
+    project.notebook("good.ipynb", WAITS.format(path=str(tmp_path / "go")))
     project.commit()
-
-    ran = project.pytest(
-        "--nbci", "--nbci-mlflow", "off", NBCI_STORE="s3://nosuchbucket", **minio.environment
+    environment = {**os.environ, **minio.environment, "NBCI_STORE": "s3://nosuchbucket"}
+    command = [sys.executable, "-m", "pytest", *PLAIN, "--nbci", "--nbci-mlflow", "off"]
+    sentence = (
+        "s3://nosuchbucket could not be reached: the bucket does not exist. "
+        "Create it, or correct NBCI_STORE"
     )
+    with subprocess.Popen(
+        command, cwd=project.root, env=environment, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        before = list(iter(running.stdout.readline, f"nbci: {sentence}. The run goes on.\n"))
+        (tmp_path / "go").touch()
+        after = running.stdout.read()
 
-    assert ran.code == 0
-    assert ran.out.count("nosuchbucket could not be") == 1
-    assert "the bucket does not exist" in ran.out
-    assert "Traceback" not in ran.out + ran.err
+    assert running.returncode == 0
+    assert "good.ipynb" in "".join(before)
+    assert after.count(sentence) == 1
+    assert f"published 0 notebooks to s3://nosuchbucket (1 waits: {sentence}" in after
+    assert "1 passed" in after
+    assert "Traceback" not in after
+
+
+def test_links_go_to_the_site_where_there_is_one(project: Project, minio: Minio, bucket: str):
+    project.notebook("sub dir/bad.ipynb", "1 / 0")
+    project.notebook("good.ipynb", "1")
+    project.commit()
+    environment = {
+        **minio.environment,
+        "NBCI_STORE": f"s3://{bucket}",
+        "NBCI_SITE_URL": "https://results.example.org/nb/",
+    }
+    ran = project.pytest("--nbci", **environment)
+
+    folder = ran.session_folder.relative_to(project.root / ".nbci/results").as_posix()
+    link = f"https://results.example.org/nb/{folder}/sub%20dir/bad.ipynb.html"
+    assert f"page: {link}\n" in ran.out
+    run = runs_of(f"sqlite:///{project.root}/.nbci/mlflow.db", "project")["sub dir/bad.ipynb"]
+    assert link in run.data.tags["mlflow.note.content"]
+    listed = project.run(sys.executable, "-m", "pytest_nbci.cli", "runs", "bad", **environment)
+    assert listed.out.rstrip().endswith(link)
+    shown = project.run(sys.executable, "-m", "pytest_nbci.cli", "show", "bad", **environment)
+    assert f"page: {link}" in shown.out
+
+
+def test_a_private_bucket_is_read_with_the_readers_own_key(
+    project: Project, minio: Minio, bucket: str
+):
+    project.notebook("good.ipynb", "1")
+    project.commit()
+    environment = {**minio.environment, "NBCI_STORE": f"s3://{bucket}"}
+    project.pytest("--nbci", "--nbci-mlflow", "off", **environment)
+
+    nbci = (sys.executable, "-m", "pytest_nbci.cli")
+    assert f"s3://{bucket}/" in project.run(*nbci, "runs", **environment).out
+    stranger = {**environment, "AWS_ACCESS_KEY_ID": "nobody"}
+    refused = project.run(*nbci, "runs", **stranger)
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err == (
+        f"nbci: s3://{bucket} could not be listed: the access key is unknown there. "
+        "Check AWS_ACCESS_KEY_ID.\n"
+    )
 
 
 def test_the_embedded_default_needs_no_server(project: Project):

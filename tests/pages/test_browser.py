@@ -11,6 +11,7 @@ import pytest
 
 from pytest_nbci.pages import render_index, render_page
 from pytest_nbci.records import Cell, Frame, Session
+from tests.browser import Browser
 from tests.pages.builders import (
     PIXEL,
     SESSION,
@@ -25,7 +26,6 @@ from tests.pages.builders import (
     shown,
     stream,
 )
-from tests.pages.conftest import Browser
 
 pytestmark = pytest.mark.browser
 

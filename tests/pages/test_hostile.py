@@ -10,8 +10,9 @@ import pytest
 
 from pytest_nbci.pages import render_index, render_page
 from pytest_nbci.records import Cell, Commit, FailedCell, Failure, Frame, Record, Session
+from tests.browser import Browser
 from tests.pages.builders import SESSION, code, error, notebook, prose, record, shown, stream
-from tests.pages.conftest import Browser, Listener
+from tests.pages.conftest import Listener
 
 pytestmark = pytest.mark.browser
 

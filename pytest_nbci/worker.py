@@ -1,0 +1,235 @@
+"""Where notebooks run: the results that a worker writes, and what it tells the controller."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pytest_nbci import records
+from pytest_nbci.context import Context
+from pytest_nbci.delivery import Destination, prepare_tracking, stand_in
+from pytest_nbci.errors import NbciError
+from pytest_nbci.execution.checkout import Snapshot
+from pytest_nbci.execution.run import Bench, SetupProblem
+from pytest_nbci.execution.verdict import Verdict
+from pytest_nbci.notebook import Notebook
+from pytest_nbci.records import Record
+from pytest_nbci.repository import Repository
+from pytest_nbci.scrub import Secrets, find_secrets
+from pytest_nbci.settings import (
+    matches,
+    output_limit_bytes,
+)
+
+_SELECTED = "selected"
+_BEGUN = "begun"
+_MLFLOW = "mlflow"
+
+_LOCK_FILES = (
+    "*.lock",
+    "requirements*.txt",
+    "constraints*.txt",
+    "environment.y*ml",
+    "pyproject.toml",
+    "package-lock.json",
+    "renv.lock",
+)
+
+
+class Worker:
+    """Where notebooks run: the one process of a serial session, or one xdist worker."""
+
+    def __init__(self, context: Context, snapshot: Snapshot, folder: Path) -> None:
+        self.context = context
+        self.snapshot = snapshot
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._tracking = context.destination
+        self._secrets = Secrets()
+
+    def note_begun(self, name: str) -> None:
+        """A notebook begins: should its result never come, the controller knows it is lost."""
+        # Of a full disk the checkout tells, which comes next.
+        with contextlib.suppress(OSError), (self._folder / _BEGUN).open("ab") as file:
+            file.write(name.encode() + b"\0")
+
+    def announce(self, selected: Sequence[str]) -> None:
+        """Tell the controller what was collected: node ids alone do not name files safely."""
+        data = b"\0".join(os.fsencode(path) for path in selected)
+        (self._folder / _SELECTED).write_bytes(data)
+
+    @cached_property
+    def bench(self) -> Bench:
+        """Made when the first notebook runs.
+
+        Raises:
+            SetupProblem: The scratch folder cannot be written.
+        """
+        try:
+            return Bench(
+                self.snapshot,
+                self.context.repository.prefix,
+                self._folder,
+                output_limit_bytes(self.context.table),
+                self.secrets_in,
+            )
+        except OSError as error:
+            message = f"The temporary folder {self._folder} could not be written: {error.strerror}."
+            cure = "Free space there, or set TMPDIR to another disk."
+            raise SetupProblem(Verdict("error", "checkout_error", message, cure)) from error
+
+    def secrets_in(self, environment: Mapping[str, str]) -> Secrets:
+        """What no result may hold: the secrets of ``environment`` and of those before.
+
+        A fixture sets a variable for one notebook, and what it said is written when it is unset.
+        """
+        self._secrets |= find_secrets(environment, self.context.destination.scrub)
+        return self._secrets
+
+    def tracking_for(self, read: Notebook) -> Destination:
+        """Where the notebook's own MLflow runs go, ready before its kernel starts.
+
+        The embedded database is made here, since kernels would race to make it. It stands in for
+        a server that does not answer, for the rest of the session; and at the desk, where nothing
+        is published: a later ``nbci publish`` brings the runs with the result.
+        """
+        if self._tracking.tracking_uri is None or not self._may_log(read):
+            return self._tracking
+        if self.context.publishes:
+            self._tracking = stand_in(self._tracking)
+        else:
+            self._tracking = self._tracking.embedded()
+        # What is wrong there, the notebook's own logging and the delivery say.
+        with contextlib.suppress(NbciError):
+            prepare_tracking(self._tracking)
+        return self._tracking
+
+    def _may_log(self, read: Notebook) -> bool:
+        """Whether the notebook, or any module that it could import, names MLflow."""
+        named = any(_MLFLOW in cell["source"] for cell in read.content["cells"])
+        return named or self._modules_log
+
+    @cached_property
+    def _modules_log(self) -> bool:
+        return self.context.repository.mentions(_MLFLOW, "*.py")
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """What the record says of this machine and interpreter."""
+        return {
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "image": os.environ.get("CI_JOB_IMAGE"),
+            "lock_sha256": _lock_sha256(self.context.repository),
+            "executable": sys.executable,
+        }
+
+    def write(
+        self,
+        record: Record,
+        content: Mapping[str, Any] | None,
+        kept: Mapping[str, Path],
+    ) -> None:
+        """Write one notebook's results, the record last: where it is, the rest is.
+
+        Raises:
+            DeliveryError: The results folder cannot be written.
+        """
+        folder = self._folder_of(record.notebook)
+        for name, path in kept.items():
+            self.context.store.put(f"{folder}/{name}", path)
+        key = f"{self.context.prefix}/{record.notebook}"
+        self._write_result(key, key, record, content)
+
+    def write_attempt(self, record: Record, content: Mapping[str, Any] | None) -> None:
+        """Write what an attempt came to that another one followed.
+
+        Its record ends in no ``.ipynb.json``: such a file is the result of a notebook.
+
+        Raises:
+            DeliveryError: The results folder cannot be written.
+        """
+        base = f"{self._folder_of(record.notebook)}/attempt-{record.attempts}"
+        alone = dataclasses.replace(record, earlier=(), kept=())  # what a result's page links
+        self._write_result(f"{base}.ipynb", base, alone, content)
+
+    def set_aside(self, notebook: str) -> None:
+        """Keep the written result of ``notebook`` as that of an attempt: it is run again.
+
+        Raises:
+            NbciError: The results folder cannot be read or written.
+        """
+        key = f"{self.context.prefix}/{notebook}"
+        record, content = self.context.store.get(f"{key}.json"), self.context.store.get(key)
+        if record is not None:
+            read = None if content is None else json.loads(content)
+            self.write_attempt(Record.from_json(record), read)
+
+    def _folder_of(self, notebook: str) -> str:
+        """Where kept files and earlier attempts lie."""
+        return f"{self.context.prefix}/{notebook.removesuffix('.ipynb')}.files"
+
+    def _write_result(
+        self, key: str, base: str, record: Record, content: Mapping[str, Any] | None
+    ) -> None:
+        """Write the executed notebook at ``key``, its page and record as ``base`` and a suffix."""
+        if content is not None:
+            # A lone surrogate is no UTF-8, but its escape is valid JSON.
+            data = records.dump_json(content).encode("utf-8", "backslashreplace")
+            self.context.store.put(key, data)
+        record = self._write_page(f"{base}.html", content or {}, record)
+        data = record.to_json().encode("utf-8", "backslashreplace")
+        self.context.store.put(f"{base}.json", data)
+
+    def _write_page(self, key: str, content: Mapping[str, Any], record: Record) -> Record:
+        """Write the page; where it cannot be drawn the record says so, the verdict stays."""
+        from pytest_nbci.pages import render_page
+
+        try:
+            page = render_page(content, record)
+        except Exception as error:  # noqa: BLE001 - half a dozen libraries draw what users made
+            said = f"The page could not be drawn: {type(error).__name__}: {error}"
+            return dataclasses.replace(record, warnings=(*record.warnings, said))
+        self.context.store.put(key, page.encode("utf-8", "xmlcharrefreplace"))
+        return record
+
+
+def begun_in(folder: Path) -> list[str]:
+    """The notebooks that began in the worker with this folder, in order."""
+    try:
+        data = (folder / _BEGUN).read_bytes()
+    except OSError:
+        return []
+    return [name.decode() for name in data.split(b"\0")[:-1]]
+
+
+def read_selected(folder: Path) -> list[str]:
+    """What the worker with this folder announced."""
+    data = (folder / _SELECTED).read_bytes()
+    return [os.fsdecode(path) for path in data.split(b"\0") if path]
+
+
+def begun_below(scratch: Path) -> set[str]:
+    """The notebooks that began in any worker of the session."""
+    return {name for path in scratch.glob(f"*/{_BEGUN}") for name in begun_in(path.parent)}
+
+
+def _lock_sha256(repository: Repository) -> str | None:
+    digest = hashlib.sha256()
+    found = sorted(entry.path for entry in repository.index if matches(entry.path, _LOCK_FILES))
+    for path in found:
+        try:
+            content = (repository.top / path).read_bytes()
+        except OSError:
+            continue
+        digest.update(os.fsencode(path) + b"\0" + hashlib.sha256(content).digest())
+    return digest.hexdigest() if found else None

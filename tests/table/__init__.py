@@ -1,0 +1,1 @@
+"""A table of misbehaving notebooks, and what an honest judge says of each."""
