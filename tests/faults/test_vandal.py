@@ -11,10 +11,23 @@ for name in os.listdir(scratch):
     shutil.rmtree(os.path.join(scratch, name), ignore_errors=True)"""
 
 
-def test_notebooks_after_a_vandal_are_errors_of_the_checkout(project: Project):
+def write(project: Project) -> None:
     project.notebook("a_vandal.ipynb", VANDAL)
     project.notebook("b_victim.ipynb", "1")
     project.commit()
+
+
+def test_the_next_notebook_runs_from_a_new_checkout(project: Project):
+    write(project)
+
+    ran = project.pytest()
+
+    assert ran.outcomes == {"passed": 2}
+
+
+def test_what_was_not_committed_cannot_be_restored_and_is_said_so(project: Project):
+    write(project)
+    project.notebook("b_victim.ipynb", "2")
 
     ran = project.pytest()
 
