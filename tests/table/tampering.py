@@ -56,6 +56,6 @@ ROWS: dict[str, Row] = {
         "open(git + '/index.lock', 'w').close()\nopen(git + '/HEAD', 'w').close()"
     ),
     "git_spoiled_after": passes(UNTOUCHED),
-    "many_lines": passes("for i in range(20_000): print(i, flush=True)"),
+    "many_lines": passes("for i in range(20_000): print(i, flush=True)", nbci={"timeout": 120}),
     "outputs_cut_off": passes("get_ipython().kernel.iopub_thread.stop()", nbci={"timeout": 3}),
 }
