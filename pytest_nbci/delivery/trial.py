@@ -153,8 +153,9 @@ def _try_store(destination: Destination) -> Finding:
         cures = dict.fromkeys(error.cure for error in lacking)
         why = "Publishing works; listing, pages and selection read, the doctor deletes."
         return Finding("note", STORE, f"{said} {why}", " ".join(cures))
-    credentials = store.client._request_signer._credentials  # noqa: SLF001 - the chain's choice
-    where = f"{store.url} at {store.client.meta.endpoint_url}"
+    client: Any = store.client
+    credentials = client._request_signer._credentials  # noqa: SLF001 - the chain's choice
+    where = f"{store.url} at {client.meta.endpoint_url}"
     method = getattr(credentials, "method", "none")
     seconds = time.monotonic() - begun
     return Finding(
