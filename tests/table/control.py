@@ -165,7 +165,7 @@ BESIDE: dict[str, Row] = {
         1,
         "A worker process crashed",
         "import os\nfrom concurrent.futures import ProcessPoolExecutor\n"
-        "with ProcessPoolExecutor(1) as pool:\n    pool.submit(os._exit, 1).result()",
+        "with ProcessPoolExecutor(1) as pool:\n    pool.submit(os.abort).result()",
         "1",
     ),
 }
