@@ -26,7 +26,7 @@ def host_of(pid: int) -> dict[str, Any]:
     Boot id and process id alone do not: a process id is used again, and containers of one machine
     number their processes each for itself.
     """
-    found = _stat(pid)
+    found = process_stat(pid)
     return {
         "name": socket.gethostname(),
         "boot": _boot_id(),
@@ -53,7 +53,7 @@ def is_dead(session: Session) -> bool:
 
 def _is_alive(host: Mapping[str, Any]) -> bool:
     pid, start = int(host.get("pid") or 0), host.get("start")
-    if found := _stat(pid):
+    if found := process_stat(pid):
         # One that ended but whose parent never asked how stays in the list as a zombie.
         return found[_STATE] not in (b"Z", b"X") and start in (None, int(found[_START]))
     try:
@@ -65,8 +65,11 @@ def _is_alive(host: Mapping[str, Any]) -> bool:
     return pid > 0
 
 
-def _stat(pid: int) -> list[bytes]:
-    """What /proc says of a process; [] where it is hidden, gone, or there is no /proc."""
+def process_stat(pid: int) -> list[bytes]:
+    """What /proc says of a process, from its state on; [] where it is hidden, gone, or no /proc is.
+
+    https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+    """
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:

@@ -28,7 +28,7 @@ _SECRET_NAME = re.compile(
     r"SECRET|PASSW(?:OR)?D|PASSPHRASE|CREDENTIAL|(?:KEY|TOKEN)S?\d*(?![A-Z0-9])"
 )
 _CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
+ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
 # Base64, and meant for eyes or ears: a chance hit in it would spoil a picture.
 _BINARY = re.compile(r"image/(?!svg)|audio/|video/|application/(?:pdf|octet-stream)")
 # Names that Jupyter and pages look up; no place for text of a notebook's own.
@@ -160,11 +160,6 @@ def _is_secret(name: str, globs: Iterable[str] = ()) -> bool:
 def _is_existing_path(value: str) -> bool:
     # pathlib raises for a name that is too long, as a key may be.
     return os.path.isabs(value) and os.path.exists(value)  # noqa: PTH110, PTH117
-
-
-def _both(match: re.Match[str]) -> tuple[str, str]:
-    """A password as it stands in a URL, and as it is."""
-    return match[1], unquote(match[1])
 
 
 def _parts(value: str) -> Iterator[str]:
@@ -316,11 +311,11 @@ def _walk(value: Any, secrets: Secrets, scrub_key: Callable[[Any], Any]) -> Any:
 def _scrub(text: str, secrets: Secrets, filler: str) -> str:
     """``scrub_text``, with a ``filler`` for each line break that is lost."""
     # A colour may begin within a secret: it is looked for without the codes, which are kept.
-    plain = _ANSI.sub("", text) if "\x1b" in text else text
+    plain = ANSI.sub("", text) if "\x1b" in text else text
     spans = _merged(_find(plain, secrets))
     if not spans:
         return text
-    codes = list(_ANSI.finditer(text))
+    codes = list(ANSI.finditer(text))
     lengths = list(accumulate((len(code[0]) for code in codes), initial=0))
     places = [code.start() - length for code, length in zip(codes, lengths, strict=False)]
 

@@ -15,8 +15,8 @@ from pytest_nbci.execution.stack import Call, stacks
 from pytest_nbci.execution.trace import Execution
 from pytest_nbci.notebook import Notebook, first_line
 from pytest_nbci.records import Cell, FailedCell, Failure, Frame
+from pytest_nbci.scrub import ANSI
 
-_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _CELL_FILE = re.compile(r"ipykernel_\d+/(\d+)\.py$")
 
@@ -161,7 +161,7 @@ def plain_text(text: str) -> str:
     Lone surrogates, which no terminal and no XML can hold, are spelled out.
     """
     spelled = text.encode("utf-8", "backslashreplace").decode()
-    return _CONTROL.sub("", _ANSI.sub("", spelled.replace("\r\n", "\n")))
+    return _CONTROL.sub("", ANSI.sub("", spelled.replace("\r\n", "\n")))
 
 
 def one_line(text: str, longest: int) -> str:

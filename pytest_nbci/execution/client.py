@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from pytest_nbci.execution.cutting import megabytes, shorten_error, size_of
 from pytest_nbci.execution.kernel import NATIVE
 from pytest_nbci.execution.messages import KINDS, NotebookOutputs
-from pytest_nbci.execution.outputs import CellOutputs
+from pytest_nbci.execution.outputs import ERROR_PART, CellOutputs
 from pytest_nbci.execution.trace import Execution, Stop
 
 # The wait for a cell's last outputs after its reply; nbclient's 4 s are short for big figures.
@@ -27,7 +27,6 @@ _TURN_S = 0.02
 _MESSAGES = 16
 # https://jupyter-client.readthedocs.io/en/stable/messaging.html#the-wire-protocol
 _DELIMITER = b"<IDS|MSG>"
-_ERROR_PART = 8
 
 
 class Client(NotebookClient):  # type: ignore[misc]
@@ -103,7 +102,7 @@ class Client(NotebookClient):  # type: ignore[misc]
         self.reply = dict(execute_reply["content"])
         fields = {name: self.reply.get(name) for name in ("ename", "evalue", "traceback")}
         if self.reply.get("status") == "error":
-            shorten_error(fields, self.kept.limit_bytes // _ERROR_PART, self.kept.setting)
+            shorten_error(fields, self.kept.limit_bytes // ERROR_PART, self.kept.setting)
             self.reply.update(fields)
 
     async def _async_poll_output_msg(

@@ -10,7 +10,7 @@ _DISPLAY = (
     "There is no display here: use %matplotlib inline, or leave the magic out; %matplotlib widget "
     "needs the package ipympl."
 )
-_MEMORY = (
+MEMORY = (
     "Make it work on less test data, free what is no longer needed, or give the job more memory."
 )
 _WORKER = (
@@ -38,7 +38,7 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
         r"magic (?:function )?`%+\w+` not found",
         "Load the extension that has the magic (%load_ext) in a cell above, or leave it out.",
     ),
-    ("MemoryError|_ArrayMemoryError", "", _MEMORY),
+    ("MemoryError|_ArrayMemoryError", "", MEMORY),
     ("BrokenProcessPool|TerminatedWorkerError", "", _WORKER),
     ("RuntimeError|ImportError", "GUI loop|Qt binding|Cannot load backend", _DISPLAY),
     ("TclError", "display", _DISPLAY),

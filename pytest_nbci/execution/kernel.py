@@ -30,6 +30,8 @@ T = TypeVar("T")
 NATIVE = "python3"
 _PYTHON_LANGUAGES = ("python", "python3", "ipython", "python2")
 _STDERR_LINES = 20
+_STDERR_CHARACTERS = 20_000
+_STDERR_BYTES = 200_000
 _EXIT_S = 5.0
 # pytest's own variables would tell a notebook that it is under test.
 _DROPPED_PREFIXES = (
@@ -193,6 +195,15 @@ def kernel_environment(extra: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **extra}
 
 
+def _end_of(stderr: Path) -> str:
+    try:
+        with stderr.open("rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - _STDERR_BYTES, 0))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
 class Kernel:
     """A running kernel and its client; ``stop`` ends it with all that it started.
 
@@ -319,11 +330,8 @@ class Kernel:
     def exit(self) -> Exit:
         """How the kernel ended, as far as it did."""
         process = self._process
-        try:
-            tail = (self._folder / "stderr").read_bytes()[-20_000:].decode(errors="replace")
-        except OSError:
-            tail = ""
-        tail = scrub_text(tail, self._secrets)  # before it is cut, and a secret with it
+        # Without secrets first: a cut through one would leave a part that nobody recognises.
+        tail = scrub_text(_end_of(self._folder / "stderr"), self._secrets)[-_STDERR_CHARACTERS:]
         code = process.poll() if process else None
         return Exit(
             code,

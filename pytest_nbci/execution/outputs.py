@@ -30,7 +30,7 @@ _OUTPUT_BYTES = 1_000
 _PIECE_CHARACTERS = 1 << 16
 _MERGED_CHARACTERS = 1 << 13
 # Name, value and traceback of an error may each take this part of the limit.
-_ERROR_PART = 8
+ERROR_PART = 8
 
 
 @dataclass
@@ -168,7 +168,7 @@ class CellOutputs:
         size = size_of(node) + _OUTPUT_BYTES
         fits_head = not self._is_head_full and self._head_size + size <= self._limit // 2
         if node.output_type == "error":
-            shorten_error(node, self._limit // _ERROR_PART, self.setting)
+            shorten_error(node, self._limit // ERROR_PART, self.setting)
             size = size_of(node) + _OUTPUT_BYTES
         elif not fits_head and size > self._limit - self._head_size:
             node["data"], node["metadata"] = self.instead_of(node["data"]), NotebookNode()

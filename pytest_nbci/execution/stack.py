@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_nbci.host import process_stat
+
 # A signal that libraries do not use; systems without real-time signals get no stacks.
 STACK_SIGNAL: int | None = signal.SIGRTMAX - 3 if hasattr(signal, "SIGRTMAX") else None
 
@@ -82,15 +84,9 @@ def ask_for_stack(pid: int, path: Path) -> str:
 
 
 def state(pid: int) -> str:
-    """What the process does, as half a sentence; "" where the system does not say.
-
-    Process states: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
-    """
-    try:
-        letter = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0].decode()
-    except (OSError, IndexError):
-        return ""
-    return _STATES.get(letter, "")
+    """What the process does, as half a sentence; "" where the system does not say."""
+    found = process_stat(pid)
+    return _STATES.get(found[0].decode(), "") if found else ""
 
 
 def stacks(dump: str, own_name: Callable[[str], str | None]) -> list[list[Call]]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_nbci.execution.case import Case, one_line
+from pytest_nbci.execution.cures import MEMORY
+from pytest_nbci.execution.cutting import megabytes
 from pytest_nbci.execution.diagnosis import diagnose
 from pytest_nbci.execution.kernel import Exit
 from pytest_nbci.execution.scene import Place, Scene
@@ -144,8 +146,7 @@ def _kernel_died(case: Case) -> Verdict:
             "failed",
             "out_of_memory",
             f"{case.where}: the system killed the kernel because memory ran out{peak}.",
-            "Make it work on less test data, free what is no longer needed, or give the job more "
-            "memory.",
+            MEMORY,
             stderr_tail=tail,
         )
     return Verdict(
@@ -159,10 +160,10 @@ def _kernel_died(case: Case) -> Verdict:
 
 
 def _peak(exit_: Exit | None) -> str:
-    """``; its memory reached 1,200 MB`` where that is known."""
+    """``; its memory reached 1,200.5 MB`` where that is known."""
     if exit_ is None or not exit_.peak_memory_bytes:
         return ""
-    return f"; its memory reached {exit_.peak_memory_bytes / 1e6:,.0f} MB"
+    return f"; its memory reached {megabytes(exit_.peak_memory_bytes)}"
 
 
 def _timeout(case: Case) -> Verdict:
