@@ -55,6 +55,7 @@ _FAILURES = {
     "XMinioStorageFull": ("the server's disk is full", "Make room there."),
     "SlowDown": ("the server has too many requests", ""),
 }
+_NO_SPACE = "no space left on device"
 _CORE_ERRORS = {
     "NoCredentialsError": _KEYS,
     "PartialCredentialsError": _KEYS,
@@ -133,6 +134,9 @@ def _code(error: DeliveryError) -> str:
 def _about_answer(error: Any, verb: Verb) -> tuple[str, str]:
     found = error.response.get("Error", {})
     code, message = str(found.get("Code", "")), str(found.get("Message", error)).rstrip(".")
+    if _NO_SPACE in message:
+        # MinIO calls it an internal error when the disk fills up under a write.
+        code = "XMinioStorageFull"
     said, cure = {**_REFUSALS, **_FAILURES}.get(code, (f"{code}: {message}", ""))
     if said == "access is denied":
         cure = f"Give the access key the right {_RIGHTS[verb]}."

@@ -243,8 +243,9 @@ def small_minio(tmp_path: Path) -> Iterator[Minio]:
         subprocess.run(["umount", "--lazy", data], check=True)
 
 
+@pytest.mark.parametrize("left", ["what MinIO keeps free", "a few bytes"])
 def test_a_full_disk_there_is_one_sentence(
-    small_minio: Minio, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    small_minio: Minio, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
 ):
     for name, value in small_minio.environment.items():
         monkeypatch.setenv(name, value)
@@ -256,6 +257,10 @@ def test_a_full_disk_there_is_one_sentence(
             client.put_object(Bucket="ours", Key=uuid.uuid4().hex, Body=os.urandom(1_000_000))
             filled.append(1)
     assert 5 < len(filled) < 30
+    if left == "a few bytes":
+        with contextlib.suppress(OSError), (tmp_path / "small/data/filler").open("wb", 0) as file:
+            while True:
+                file.write(bytes(4096))
     desk = desk.to(store_url="s3://ours")
     assert refused(desk, {}, monkeypatch) == (
         "written: the server's disk is full. Make room there."
