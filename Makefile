@@ -20,6 +20,7 @@ demo-broken: $(VENV)/.demo  ## run one notebook for each way to fail, to see how
 	-$(BIN)/pytest $(wildcard examples/broken/*.ipynb examples/broken/*/*.ipynb)
 
 test: check $(VENV)/.minio  ## static checks, then all tests with coverage
+	$(BIN)/python -m compileall -q pytest_nbci  # hundreds of processes import it
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n 2 --dist loadfile -m "not pipeline and not soak"
 	$(BIN)/pytest -m pipeline tests/pipeline
@@ -43,6 +44,7 @@ docs: $(VENV)/.dev  ## write the generated pages of docs/
 	$(BIN)/python docs/generate.py
 
 lock: $(VENV)/.dev  ## resolve the versions that make installs
+	$(PIP) install uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
 	  pyproject.toml --all-extras --group test --group check examples/requirements.txt -o requirements.lock
 

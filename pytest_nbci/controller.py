@@ -40,6 +40,7 @@ class Controller:
         self._report: Report | None = None
         self._problems: list[str] = []
         self._not_run: list[str] = []
+        self._is_interrupted = False
         self._signals = EndSignals()
         self._live: Live | None = None
 
@@ -133,10 +134,11 @@ class Controller:
                 report.longrepr = lost_repr(name, record, worker)
                 report.nbci_summary = asdict(self._session.results[name])
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Let workers end now, not when xdist loses its patience; not so at its own ``-x``."""
-        is_asked = type(excinfo.value) is KeyboardInterrupt
-        if is_asked and self._is_distributed() and self._session.is_planned:
+        self._is_interrupted = type(excinfo.value) is KeyboardInterrupt
+        if self._is_interrupted and self._is_distributed() and self._session.is_planned:
             tell_workers(self._session.scratch)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -145,7 +147,7 @@ class Controller:
 
         Also after a second Ctrl-C, which pytest does not note in the exit status.
         """
-        is_interrupted = isinstance(sys.exception(), KeyboardInterrupt)
+        is_interrupted = self._is_interrupted or isinstance(sys.exception(), KeyboardInterrupt)
         try:
             return (yield)
         finally:

@@ -31,7 +31,8 @@ from jupyter_client.jsonutil import json_default
 
 # Messages that may wait on our side of the socket. Text goes in pieces, so this is a size, too.
 _MESSAGES = 16
-_PIECE_CHARACTERS = 1_000_000
+_PIECE_CHARACTERS = 250_000
+_BIG_BYTES = 1_000_000
 _READ_BYTES = 1 << 16
 # The kernel's own stderr is a file, to which ipykernel copies what comes from file descriptors.
 _FILE_BYTES = 4_000_000
@@ -93,13 +94,24 @@ def hold_up_when_full(thread: Any) -> None:
 
     def send_multipart(message: Any, *args: Any, **kwargs: Any) -> None:
         send(message, *args, **kwargs)
-        is_big = sum(map(len, message)) > _PIECE_CHARACTERS
+        is_big = sum(map(len, message)) > _BIG_BYTES
         if is_big and thread.thread.is_alive() and threading.current_thread() is not thread.thread:
             sent = threading.Event()
             thread.schedule(sent.set)
             sent.wait(OutStream.flush_timeout)
 
     thread.send_multipart = send_multipart
+
+
+def open_event_pipes(kernel: Any) -> None:
+    """Each thread that puts something out has a socket for it, else made at its first output.
+
+    By then the notebook may have left no file descriptor for it, and the thread would end.
+    """
+    thread = kernel.iopub_thread
+    thread.schedule(lambda: thread._event_pipe)
+    if kernel.control_thread is not None:
+        kernel.control_thread.io_loop.add_callback(lambda: thread._event_pipe)
 
 
 def keep_lone_surrogates(session: Any) -> None:
@@ -116,6 +128,21 @@ def keep_lone_surrogates(session: Any) -> None:
             return pack(value)
 
     session.pack = pack_any
+
+
+def look_for_children_only_where_there_are_any(kernel: Any) -> None:
+    """At its end a kernel ends its children, for which it reads of every process there is."""
+    children = kernel._process_children
+
+    def process_children() -> Any:
+        with contextlib.suppress(AttributeError):  # macOS has no waitid
+            try:
+                os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return []
+        return children()
+
+    kernel._process_children = process_children
 
 
 class Watcher:
@@ -135,6 +162,7 @@ class Watcher:
 
     def _watch(self) -> None:
         stream, decoder = self._stream, codecs.getincrementaldecoder("utf-8")("replace")
+        _ = stream.pub_thread._event_pipe  # as open_event_pipes does it
         while True:
             select.select([stream._fid], [], [])
             with self._lock:
@@ -170,7 +198,9 @@ def prepare(kernel: Any) -> None:
     """All of it for one kernel."""
     shell = kernel.shell
     hold_up_when_full(kernel.iopub_thread)
+    open_event_pipes(kernel)
     keep_lone_surrogates(kernel.session)
+    look_for_children_only_where_there_are_any(kernel)
     shell.history_manager.outputs = _Forgetful()
     shell._tee = lambda channel: contextlib.nullcontext()  # noqa: ARG005 - it fills that copy
     OutStream.write, OutStream.flush, OutStream._flush = write, flush, send_buffers
