@@ -130,21 +130,6 @@ def keep_lone_surrogates(session: Any) -> None:
     session.pack = pack_any
 
 
-def look_for_children_only_where_there_are_any(kernel: Any) -> None:
-    """At its end a kernel ends its children, for which it reads of every process there is."""
-    children = kernel._process_children
-
-    def process_children() -> Any:
-        with contextlib.suppress(AttributeError):  # macOS has no waitid
-            try:
-                os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return []
-        return children()
-
-    kernel._process_children = process_children
-
-
 class Watcher:
     """Reads what other than Python code writes to the file descriptor of ``stream``."""
 
@@ -200,7 +185,6 @@ def prepare(kernel: Any) -> None:
     hold_up_when_full(kernel.iopub_thread)
     open_event_pipes(kernel)
     keep_lone_surrogates(kernel.session)
-    look_for_children_only_where_there_are_any(kernel)
     shell.history_manager.outputs = _Forgetful()
     shell._tee = lambda channel: contextlib.nullcontext()  # noqa: ARG005 - it fills that copy
     OutStream.write, OutStream.flush, OutStream._flush = write, flush, send_buffers
