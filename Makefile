@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 REQUIRE := $(CURDIR)/.ci/require
 
-.PHONY: demo demo-broken test soak check docs lock clean help
+.PHONY: demo demo-broken test soak check bench docs lock clean help
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -39,6 +39,9 @@ check: $(VENV)/.dev  ## lint, types, layers, spelling, packaging
 	rm -rf dist && $(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
 	$(BIN)/check-wheel-contents dist
 	$(BIN)/pytest -q -p no:cacheprovider tests/test_layers.py
+
+bench: $(VENV)/.dev  ## compare with the other ways to run notebooks; takes hours, wants an idle machine
+	$(BIN)/python benchmarks/speed.py --thousand
 
 docs: $(VENV)/.dev  ## write the generated pages of docs/
 	$(BIN)/python docs/generate.py

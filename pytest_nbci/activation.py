@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pytest_nbci import fixtures, results, settings
-from pytest_nbci.collection import COLLECTION, NotebookCollection, NotebookItem, Scope
-from pytest_nbci.configuration import configure
+from pytest_nbci.collection import COLLECTION, NotebookCollection, Scope, announced, argument_paths
+from pytest_nbci.configuration import Configuration, configure
 from pytest_nbci.context import Context, new_session_name
 from pytest_nbci.controller import Controller
 from pytest_nbci.ending import end_with_controller
@@ -41,12 +41,16 @@ def activate(config: pytest.Config, folder: Path | None, start: Path) -> None:
     repository = find_repository(folder or start)
     if folder is None:
         repository = at_top(repository)
-    context = _context(config, repository)
+    found = _configuration(config, repository)
+    session_ = Session(_context(config, repository, found))
+    if found.changed and not found.everything and not _only_asks(config):
+        _select(session_, _named(config, repository), found.base)
+    context = session_.context
     scope = _widen_arguments(config, repository, context.notebooks)
     collection = NotebookCollection(context, scope)
     _register(config, collection)
     if not _only_asks(config):
-        controller = Controller(config, Session(context), collection)
+        controller = Controller(config, session_, collection)
         config.pluginmanager.register(controller, "nbci-controller")
         config.pluginmanager.register(JUnit(config), "nbci-junit")
 
@@ -73,9 +77,15 @@ class _Announcer:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
+    def pytest_unconfigure(self) -> None:
+        """End what the worker has open."""
+        self._worker.close()
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        found = [item.notebook_path for item in session.items if isinstance(item, NotebookItem)]
+        found = announced(session.items)
+        if found:
+            self._worker.expect_notebooks()
         self._worker.announce(found)
 
 
@@ -85,14 +95,26 @@ def _register(config: pytest.Config, collection: NotebookCollection) -> None:
         config.pluginmanager.register(plugin, f"nbci-{name}")
 
 
-def _context(config: pytest.Config, repository: Repository) -> Context:
+def _select(session_: Session, named: list[str], base: str | None) -> None:
+    try:
+        session_.select(named, base)
+    except BaseException:
+        session_.close()
+        raise
+
+
+def _configuration(config: pytest.Config, repository: Repository) -> Configuration:
     table = settings.read_table(repository.root)
     flags = {
         setting.name: _flag(config, setting.flag)
         for setting in settings.SETTINGS
         if setting.scope == "session" and setting.flag
     }
-    found = configure(repository, table, flags, os.environ)
+    return configure(repository, table, flags, os.environ)
+
+
+def _context(config: pytest.Config, repository: Repository, found: Configuration) -> Context:
+    table = settings.read_table(repository.root)
     notebooks = plan_notebooks(repository, table, _named(config, repository))
     name, started_at = new_session_name(repository)
     state, note = _state_folder(config, repository)
@@ -108,6 +130,9 @@ def _context(config: pytest.Config, repository: Repository) -> Context:
         timeout_flag=config.getoption("nbci_timeout"),
         started_at=started_at,
         state_note=note,
+        everything=f"every notebook runs: {found.everything}"
+        if found.changed and found.everything
+        else "",
     )
 
 
@@ -132,13 +157,11 @@ def _named(config: pytest.Config, repository: Repository) -> list[str]:
     """Notebook files among the arguments, relative to the project root."""
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         return []
-    here = config.invocation_params.dir
-    found = []
-    for argument in config.args:
-        path = Path(os.path.abspath(here / argument.split("::")[0]))  # noqa: PTH100 - links stay
-        if path.suffix == _SUFFIX and path.is_file() and path.is_relative_to(repository.root):
-            found.append(path.relative_to(repository.root).as_posix())
-    return found
+    return [
+        path.relative_to(repository.root).as_posix()
+        for path in argument_paths(config)
+        if path.suffix == _SUFFIX and path.is_file() and path.is_relative_to(repository.root)
+    ]
 
 
 def _widen_arguments(
@@ -147,10 +170,6 @@ def _widen_arguments(
     """Without path arguments all notebooks are collected, wherever pytest would have looked."""
     if config.args_source is pytest.Config.ArgsSource.ARGS or not notebooks:
         return Scope(None)
-    here = config.invocation_params.dir
-    arguments = tuple(
-        Path(os.path.abspath(here / argument.split("::")[0]))  # noqa: PTH100 - links stay
-        for argument in config.args
-    )
+    arguments = argument_paths(config)
     config.args.append(str(repository.root))
     return Scope(arguments)

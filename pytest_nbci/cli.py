@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import sys
@@ -35,6 +36,7 @@ a day with it:
   pytest -k train             run one notebook at the desk
   nbci show train             what came of it, and where its page is
   pytest --nbci               run all, publish to the store and to MLflow (CI does it)
+  nbci why                    which notebooks are due now, and why
   nbci runs --outcome failed  what failed lately, from the folder or the bucket
   nbci publish                deliver later what could not be delivered
   nbci doctor                 try git, kernels, store and MLflow, see every setting
@@ -120,6 +122,17 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--open", action="store_true", help="open the page in the browser")
     _add_setting(show, "store")
     show.set_defaults(run=_show)
+
+    why = commands.add_parser(
+        "why",
+        help="which notebooks are due now, and why",
+        description="Which notebooks pytest --nbci --nbci-changed would run now, and why.",
+    )
+    why.add_argument("notebook", nargs="?", help="a name, stem or glob; without it all")
+    _add_setting(why, "store")
+    _add_setting(why, "base")
+    _add_setting(why, "profile")
+    why.set_defaults(run=_why)
     return parser
 
 
@@ -193,6 +206,15 @@ def _doctor(options: argparse.Namespace) -> int:
     return code
 
 
+def _why(options: argparse.Namespace) -> int:
+    from pytest_nbci.why import explain
+
+    flags = {name: getattr(options, name) for name in ("store", "base", "profile")}
+    for line in explain(Path.cwd(), options.notebook, flags):
+        print(line)
+    return 0
+
+
 def _publish(options: argparse.Namespace) -> int:
     from pytest_nbci.delivery import publish
 
@@ -205,7 +227,8 @@ def _publish(options: argparse.Namespace) -> int:
 def _runs(options: argparse.Namespace) -> int:
     here, store, found = _past_results(options)
     number = 0
-    for number, result in enumerate(found, 1):
+    for result in found if options.json or options.notebook else _without_reused(found):
+        number += 1
         if options.json:
             print(json.dumps(result.to_plain(store.url)), flush=number == 1)
         else:
@@ -215,6 +238,24 @@ def _runs(options: argparse.Namespace) -> int:
     if number == 0 and not options.json:
         print(f"no such result in {store.url}", file=sys.stderr)
     return 0
+
+
+def _without_reused(found: Iterator[Result]) -> Iterator[Result]:
+    """The results, and one line for all notebooks of a session that were not due."""
+    for _, group in itertools.groupby(found, key=lambda one: one.session.session):
+        reused = 0
+        for result in group:
+            if result.reused_from is None:
+                yield result
+            elif reused == 0:
+                reused, first = 1, result
+            else:
+                reused += 1
+        if reused:
+            name = first.summary.notebook if reused == 1 else f"{reused} notebooks"
+            yield dataclasses.replace(
+                first, summary=dataclasses.replace(first.summary, notebook=name)
+            )
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -289,7 +330,7 @@ def _line(result: Result, place: str) -> str:
     summary, commit = result.summary, result.session.commit
     message = commit.message.strip().splitlines()[0] if commit and commit.message.strip() else ""
     cause = summary.cause if summary.cause != summary.outcome else None
-    said = f"{summary.outcome} {cause}" if cause else summary.outcome
+    said = f"{result.word} {cause}" if cause else result.word
     said += " (flaky)" if summary.flaky else ""
     parts = [
         f"{result.session.started_at[:16].replace('T', ' ')}Z",

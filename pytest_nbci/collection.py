@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -13,12 +16,14 @@ import pytest
 from pytest_nbci import notebook, settings
 from pytest_nbci.context import Context
 from pytest_nbci.errors import NbciError, NotebookError
-from pytest_nbci.execution.run import Run, SetupProblem
+from pytest_nbci.execution.run import Order, Run, SetupProblem
+from pytest_nbci.execution.test_data import NotebookData
 from pytest_nbci.execution.verdict import Verdict
 from pytest_nbci.records import Summary
 from pytest_nbci.reports import NotebookFailure, terminal_repr
 from pytest_nbci.repository import printable
-from pytest_nbci.worker import Worker
+from pytest_nbci.witness import FixtureUse
+from pytest_nbci.worker import Announced, Worker
 
 DATA_FIXTURE = "nbci_test_data"
 
@@ -75,6 +80,14 @@ class NotebookItem(pytest.Function):
     def notebook_name(self) -> str:
         """The notebook relative to the project root, as records call it."""
         return printable(self.notebook_path)
+
+    @property
+    def fixture_use(self) -> FixtureUse:
+        """What fixtures of the repository have to do with its test."""
+        top = self.config.stash[COLLECTION].context.repository.top
+        found = self._fixtureinfo.name2fixturedefs
+        own = {name for name, defined in found.items() if _is_of(top, defined[-1].func)}
+        return FixtureUse(is_any=bool(own), makes_data=DATA_FIXTURE in own)
 
     @property
     def page_place(self) -> str:
@@ -150,6 +163,8 @@ class NotebookCollection:
     """
 
     worker: Worker
+    next_item: NotebookItem | None = None
+    _has_announced = False
 
     def __init__(self, context: Context, scope: Scope) -> None:
         self.context = context
@@ -158,6 +173,11 @@ class NotebookCollection:
         self._folders = {parent for path in self._by_path for parent in path.parents}
         self.scope = scope
         self._only_notebooks: set[Path] = set()
+
+    def is_expected(self, config: pytest.Config) -> bool:
+        """Whether a notebook is below what pytest was asked for."""
+        places = argument_paths(config)
+        return any(path.is_relative_to(place) for path in self._by_path for place in places)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_ignore_collect(self, collection_path: Path, config: pytest.Config) -> bool | None:
@@ -252,6 +272,33 @@ class NotebookCollection:
                 self.worker.note_begun(item.notebook_name)
             item.begin()
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """Fixtures are watched, and what runs next may have its kernel started meanwhile.
+
+        Not sooner: until all workers have collected, they list every folder.
+        """
+        worker: Worker | None = getattr(self, "worker", None)
+        if worker is not None:
+            worker.watch_fixtures()
+        self.next_item = nextitem if isinstance(nextitem, NotebookItem) else None
+        if isinstance(item, NotebookItem) and not self._has_announced:
+            self.announce(item)
+
+    def announce(self, item: NotebookItem) -> None:
+        """Have the kernel of ``item``, which runs next, started ahead of time."""
+        self._has_announced = True
+        if item.settings.skip is None and item.problem is None:
+            order = Order(item.notebook_path, item.settings, NotebookData())
+            with suppress(SetupProblem):  # said when it is set up
+                self.worker.bench.announce(order)
+
+    def pytest_sessionfinish(self) -> None:
+        """End the kernels that wait."""
+        worker: Worker | None = getattr(self, "worker", None)
+        if worker is not None and worker.has_bench:
+            worker.bench.close()
+
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Put a notebook behind those that it needs, so that they run once."""
@@ -272,7 +319,43 @@ class NotebookCollection:
         items[:] = ordered
 
 
+def argument_paths(config: pytest.Config) -> tuple[Path, ...]:
+    """The files and folders that pytest collects."""
+    here = config.invocation_params.dir
+    return tuple(
+        Path(os.path.abspath(here / argument.split("::")[0]))  # noqa: PTH100 - links stay
+        for argument in config.args
+    )
+
+
+def announced(items: Iterable[pytest.Item]) -> list[Announced]:
+    """The notebooks among ``items``, and which of them follow each other.
+
+    A notebook joins what it needs last, if it is the first to do so: that has just run then, and
+    need not run again. For a second one it would have to.
+    """
+    notebooks = [item for item in items if isinstance(item, NotebookItem)]
+    units: dict[str, str] = {}
+    joined: set[str] = set()
+    for item in notebooks:
+        last = next(reversed(item.settings.needs), "")
+        units[item.notebook_path] = item.nodeid
+        if last in units and last not in joined:
+            joined.add(last)
+            units[item.notebook_path] = units[last]
+    return [Announced(one.nodeid, one.notebook_path, units[one.notebook_path]) for one in notebooks]
+
+
 COLLECTION = pytest.StashKey[NotebookCollection]()
+
+
+def _is_of(top: Path, function: object) -> bool:
+    """Whether ``function`` is defined in the repository, and not in an environment inside it."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return True  # a callable object: nobody knows
+    file = Path(code.co_filename)
+    return file.is_relative_to(top) and not file.is_relative_to(sys.prefix)
 
 
 def _marks(names: Iterable[str], notebook_name: str) -> list[pytest.MarkDecorator]:

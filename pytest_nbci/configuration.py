@@ -19,7 +19,10 @@ _OFF = "off"
 
 @dataclass(frozen=True)
 class Configuration:
-    """The session settings of one run, each from the place that wins."""
+    """The session settings of one run, each from the place that wins.
+
+    ``everything`` says why all notebooks run although ``changed`` is on; empty where they do not.
+    """
 
     project: str
     profile: DataProfile
@@ -30,6 +33,9 @@ class Configuration:
     site_url: str | None
     keep_days: int
     scrub: tuple[str, ...]
+    changed: bool = False
+    base: str | None = None
+    everything: str = ""
 
     def destination(self, state: Path) -> Destination:
         """Where results go, given the folder that this project may write."""
@@ -75,6 +81,10 @@ def configure(
         parse_s3_url(store_url, store_origin)
     project = _project_name(*find("project")) or repository.project_name()
     tracking_uri, tracking_origin = find("mlflow")
+    base = find("base")[0]
+    is_changed = settings.resolve_switch("changed", flags.get("changed"), environment, table)
+    source = environment.get("CI_PIPELINE_SOURCE", "")
+    run_all_on = table.values.get("run_all_on", settings.BY_NAME["run_all_on"].default)
     return Configuration(
         project=project,
         profile=settings.resolve_profile(str(profile_name), profile_origin, table),
@@ -85,6 +95,9 @@ def configure(
         site_url=_site_url(*find("site_url")),
         keep_days=table.values.get("keep_days", settings.BY_NAME["keep_days"].default),
         scrub=tuple(table.values.get("scrub", ())),
+        changed=is_changed or base is not None,
+        base=base,
+        everything=f"run_all_on names the pipeline source {source}" if source in run_all_on else "",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,8 @@ from pytest_nbci import records
 from pytest_nbci.delivery import Destination
 from pytest_nbci.records import Commit
 from pytest_nbci.repository import Repository
-from pytest_nbci.settings import (
-    DataProfile,
-    Table,
-    resolve_profile,
-)
+from pytest_nbci.selecting import Ground
+from pytest_nbci.settings import DataProfile, Table, resolve_profile
 from pytest_nbci.store import FolderStore
 
 
@@ -39,6 +36,13 @@ class Context:
     commit: Commit | None = None
     dirty: bool = False
     state_note: str = ""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    everything: str = ""
+
+    @property
+    def ground(self) -> Ground:
+        """What an analysis of its trees needs."""
+        return Ground(self.repository, self.table, self.profile, self.timeout_flag)
 
     @property
     def store(self) -> FolderStore:
@@ -68,6 +72,7 @@ class Context:
             "started_at": self.started_at,
             "commit": dataclasses.asdict(self.commit) if self.commit else None,
             "dirty": self.dirty,
+            "reasons": dict(self.reasons),
         }
 
     @classmethod
@@ -91,6 +96,7 @@ class Context:
             started_at=data["started_at"],
             commit=Commit(**data["commit"]) if data["commit"] else None,
             dirty=data["dirty"],
+            reasons=data["reasons"],
         )
 
 

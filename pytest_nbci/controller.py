@@ -6,12 +6,14 @@ import os
 import sys
 from collections.abc import Generator
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_nbci.collection import NotebookCollection, NotebookItem
+from pytest_nbci.context import Context
 from pytest_nbci.delivery import Follower, Report
 from pytest_nbci.ending import EndSignals, tell_workers, uninterrupted
 from pytest_nbci.errors import DeliveryError, NbciError
@@ -22,7 +24,7 @@ from pytest_nbci.results import summary_in, unwritten_in
 from pytest_nbci.scrub import find_secrets, scrub_text
 from pytest_nbci.session import INDEX, Session
 from pytest_nbci.settings import describe
-from pytest_nbci.worker import Worker, begun_in, read_selected
+from pytest_nbci.worker import Announced, Worker, begun_in, read_selected
 
 _NAMED_AT_MOST = 3
 
@@ -38,6 +40,7 @@ class Controller:
         self._collection = collection
         self._follower: Follower | None = None
         self._report: Report | None = None
+        self._announced: dict[str, Announced] = {}
         self._problems: list[str] = []
         self._not_run: list[str] = []
         self._is_interrupted = False
@@ -47,8 +50,9 @@ class Controller:
     def pytest_report_header(self) -> str:
         """One line: what is run, and where results go."""
         context = self._session.context
-        count = len(context.notebooks)
-        parts = [f"{count} notebook{'s' * (count != 1)}", f"profile {context.profile.name}"]
+        count, rest = len(context.notebooks), len(self._session.selector.left_out)
+        said = f"{count} of {count + rest} notebooks due" if rest else f"{count} notebook"
+        parts = [said + "s" * (not rest and count != 1), f"profile {context.profile.name}"]
         if context.publishes:
             parts += [f"store {_describe_store(context.destination.store)}"]
             parts += [f"mlflow {context.destination.tracking or 'off'}"]
@@ -59,7 +63,7 @@ class Controller:
         """Hand the session to an xdist worker."""
         snapshot = self._begin()
         node.workerinput["nbci"] = {
-            "context": self._session.context.to_plain(),
+            "context": self._described.to_plain(),
             "snapshot": snapshot.to_plain(),
             "scratch": os.fsencode(self._session.scratch),
         }
@@ -67,19 +71,45 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any) -> None:
         """The first worker's collection is everybody's."""
-        self._plan(read_selected(self._session.scratch / node.gateway.id))
+        found = read_selected(self._session.scratch / node.gateway.id)
+        self._announced.update((one.nodeid, one) for one in found)
+        self._plan([one.path for one in found])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        """A scheduler that knows notebooks, in place of xdist's default one."""
+        if config.getoption("dist") != "load" or not self._collection.is_expected(config):
+            return None
+        from pytest_nbci.scheduling import NotebookScheduling
+
+        durations_s = self._session.selector.durations_s()
+        return NotebookScheduling(config, log, self._announced, durations_s)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What a serial run will run is known."""
         if self._config.getoption("collectonly") or self._is_distributed():
             return
         selected = [item.notebook_path for item in session.items if isinstance(item, NotebookItem)]
-        if not selected:
-            return
-        snapshot = self._begin()
-        context = self._collection.context = self._session.context
-        self._collection.worker = Worker(context, snapshot, self._session.scratch / "w")
+        if selected:
+            self._collection.worker = self._make_worker()
         self._plan(selected)
+
+    def _make_worker(self) -> Worker:
+        snapshot = self._begin()
+        worker = Worker(self._session.context, snapshot, self._session.scratch / "w")
+        worker.expect_notebooks()
+        worker.context = self._collection.context = self._described
+        worker.witness = self._session.witness
+        return worker
+
+    @cached_property
+    def _described(self) -> Context:
+        """The session's context with its commit, which takes a library to read."""
+        return self._session.describe()
+
+    @property
+    def _nothing_is_due(self) -> bool:
+        return bool(self._session.selector.left_out) and not self._session.context.notebooks
 
     def _is_distributed(self) -> bool:
         return self._config.pluginmanager.has_plugin("dsession")
@@ -91,12 +121,14 @@ class Controller:
             raise pytest.UsageError(str(error)) from error
 
     def _plan(self, selected: list[str]) -> None:
-        if not selected or self._session.is_planned:
+        if self._session.is_planned or not (selected or self._nothing_is_due):
             return
         try:
             self._session.plan(selected)
         except DeliveryError as error:
             raise pytest.UsageError(str(error)) from error
+        if not selected:
+            return
         self._signals.start()
         context = self._session.context
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
@@ -157,6 +189,8 @@ class Controller:
 
     def _finish(self, session: pytest.Session) -> None:
         self._end_live()
+        if self._nothing_is_due and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            session.exitstatus = pytest.ExitCode.OK
         with uninterrupted():
             lost = self._session.find_lost()
             self._problems += [f"{name} is lost: it began and left no result" for name in lost]
@@ -202,6 +236,7 @@ class Controller:
     def _summary(self) -> list[str]:
         context = self._session.context
         lines = [context.state_note] if context.state_note else []
+        lines += [*filter(None, [context.everything]), *self._session.selector.lines()]
         if self._session.results:
             place = describe(context.store.path(context.prefix) / INDEX)
             lines.append(f"results: {place}")
@@ -212,7 +247,7 @@ class Controller:
         ]
         if self._report is not None:
             lines.append(self._report.sentence())
-        lines += self._problems
+        lines += [*self._session.missed, *self._problems]
         if self._not_run:
             lines.append(f"{_counted(self._not_run)} did not run: {_some(self._not_run)}")
         untracked = [] if self._config.getoption("collectonly") else self._untracked()

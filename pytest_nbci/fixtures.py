@@ -50,6 +50,8 @@ def nbci_run(
     order = Order(item.notebook_path, item.settings, data)
     trial = Trial(item, lambda: bench.prepare(order, _environment(item), chain))
     trial.prepare()
+    if collection.next_item is not None:
+        collection.announce(collection.next_item)
     try:
         yield lambda: _conclude(item, trial.execute())
         if item.attempt.verdict is not None and item.attempt.verdict.outcome == "passed":

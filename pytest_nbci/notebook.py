@@ -8,9 +8,11 @@ https://nbformat.readthedocs.io/en/latest/format_description.html
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,16 +111,18 @@ def declared_parameters(notebook: Notebook) -> tuple[str, ...]:
     """
     for cell in notebook.content["cells"]:
         if PARAMETERS in tags(cell):
-            names = _assigned(cell["source"], is_python="python" in notebook.language.lower())
+            is_python = "python" in notebook.language.lower()
+            names = assigned_names(cell["source"], is_python=is_python)
             return tuple(dict.fromkeys(names))
     return ()
 
 
-def _assigned(source: str, *, is_python: bool) -> list[str]:
-    try:
+def assigned_names(source: str, *, is_python: bool) -> list[str]:
+    """Names that the top level of ``source`` assigns; they may repeat."""
+    statements = None
+    with warnings.catch_warnings(), contextlib.suppress(SyntaxError, ValueError):
+        warnings.simplefilter("ignore")  # of the user's escapes, whose place is the kernel
         statements = ast.parse(source).body if is_python else None
-    except (SyntaxError, ValueError):
-        statements = None
     if statements is None:
         found = (_ASSIGNMENT.match(line) for line in source.splitlines())
         return [match[1] for match in found if match]

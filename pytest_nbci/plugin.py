@@ -33,10 +33,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for setting in settings.SETTINGS:
         if setting.flag is None:
             continue
+        variable = f" (variable: {setting.variable})" if setting.variable else ""
+        if setting.kind is settings.SWITCH:
+            group.addoption(
+                setting.flag,
+                dest=_destination(setting),
+                action="store_true",
+                default=None,
+                help=setting.help + variable,
+            )
+            continue
         kind: Callable[[str], object] = str
         if setting.kind is settings.SECONDS:
             kind = _seconds
-        variable = f" (variable: {setting.variable})" if setting.variable else ""
         group.addoption(
             setting.flag,
             dest=_destination(setting),

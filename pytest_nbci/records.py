@@ -144,6 +144,7 @@ class Record:
     due: str = ""
     inputs: tuple[Mapping[str, Any], ...] = ()
     listed: tuple[str, ...] = ()
+    depends_on: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
     source_sha256: str = ""

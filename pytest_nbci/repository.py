@@ -142,14 +142,6 @@ class Repository:
         names = [os.fsdecode(name) for name in found.split(b"\0")[:-1]]
         return [name for name in names if ".ipynb_checkpoints/" not in name]
 
-    def mentions(self, text: str, pattern: str) -> bool:
-        """Whether a tracked file of a name like ``pattern`` holds ``text``."""
-        try:
-            run_git(self.top, ["grep", "-qIF", "-e", text, "--", pattern])
-        except NbciError:
-            return False
-        return True
-
     @cached_property
     def head(self) -> str | None:
         """The id of the commit that is checked out; None before the first commit."""
@@ -187,12 +179,7 @@ class Repository:
 
         GitLab's variables: https://docs.gitlab.com/ci/variables/predefined_variables/
         """
-        branch = (
-            environment.get("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME")
-            or environment.get("CI_COMMIT_BRANCH")
-            or environment.get("CI_COMMIT_REF_NAME")
-            or self._branch()
-        )
+        branch = self.branch(environment)
         wanted = environment.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or "HEAD"
         for revision in (wanted, "HEAD"):
             commit = self._commit(revision, branch)
@@ -200,9 +187,36 @@ class Repository:
                 return commit
         return None
 
-    def _branch(self) -> str | None:
+    def branch(self, environment: Mapping[str, str]) -> str | None:
+        """The author's branch, in GitLab's merge request pipelines too; None where there is none.
+
+        GitLab's variables: https://docs.gitlab.com/ci/variables/predefined_variables/
+        """
+        return (
+            environment.get("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME")
+            or environment.get("CI_COMMIT_BRANCH")
+            or environment.get("CI_COMMIT_REF_NAME")
+            or self._symbolic("HEAD")
+        )
+
+    def default_branch(self, environment: Mapping[str, str]) -> str:
+        """The branch that others start from, as GitLab or the clone says; else the usual name."""
+        remote = self._symbolic("refs/remotes/origin/HEAD")
+        named = environment.get("CI_DEFAULT_BRANCH") or (remote or "").removeprefix("origin/")
+        if named:
+            return named
+        usual = ("refs/heads/main", "refs/heads/master", "refs/remotes/origin/master")
+        found = run_git(self.top, ["for-each-ref", "--format=%(refname:lstrip=-1)", *usual])
+        return os.fsdecode(found).partition("\n")[0] or "main"
+
+    @cached_property
+    def is_shallow(self) -> bool:
+        """Whether the clone lacks older commits."""
+        return run_git(self.top, ["rev-parse", "--is-shallow-repository"]).strip() == b"true"
+
+    def _symbolic(self, name: str) -> str | None:
         try:
-            return run_git(self.top, ["symbolic-ref", "-q", "--short", "HEAD"]).decode().strip()
+            return os.fsdecode(run_git(self.top, ["symbolic-ref", "-q", "--short", name])).strip()
         except NbciError:
             return None
 

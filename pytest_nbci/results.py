@@ -20,6 +20,8 @@ from pytest_nbci.junit import output_tail
 from pytest_nbci.records import Record, Summary, summary_of, utc_now
 from pytest_nbci.reports import NotebookFailure, reproduce_line, told_attempts
 from pytest_nbci.scrub import Secrets, scrub_data, scrub_values
+from pytest_nbci.selection import Evidence
+from pytest_nbci.witness import Witness
 
 # What a notebook, a fixture or a setting said; all else in a record is ours.
 _SAID = (
@@ -167,6 +169,7 @@ def _record(item: NotebookItem, attempt: Attempt) -> Record:
     verdict = attempt.verdict or Verdict(
         "lost", "lost", f"{item.notebook_name}: no phase of the test told what came of it."
     )
+    evidence = _evidence(item, attempt, worker.witness)
     record = Record(
         session=context.session,
         project=context.project,
@@ -189,7 +192,11 @@ def _record(item: NotebookItem, attempt: Attempt) -> Record:
         job=_job(),
         parameters=dict(run.parameters) if run else {},
         profile=context.profile.name,
-        due="every notebook runs",
+        due=context.reasons.get(item.notebook_name, "every notebook runs"),
+        fingerprint=evidence.basis.fingerprint if evidence else None,
+        inputs=worker.witness.hashes.inputs(evidence.inputs) if evidence else (),
+        listed=worker.witness.hashes.folders(evidence.observed) if evidence else (),
+        depends_on=evidence.to_plain() if evidence else {},
         environment={
             **worker.environment,
             "kernel": run.kernel_name if run else None,
@@ -206,6 +213,16 @@ def _record(item: NotebookItem, attempt: Attempt) -> Record:
     )
     said = {name: getattr(record, name) for name in _SAID}
     return replace(record, **scrub_data(said, _secrets(item)))
+
+
+def _evidence(item: NotebookItem, attempt: Attempt, witness: Witness) -> Evidence | None:
+    """What the verdict depended on; where that is not to be had, the notebook stays due."""
+    try:
+        return witness.evidence(item.notebook_path, attempt.run, item.fixture_use)
+    except Exception as error:  # noqa: BLE001 - any source of the repository is parsed for it
+        said = f"What it depends on could not be found: {type(error).__name__}: {error}"
+        attempt.warnings = (*attempt.warnings, said)
+        return None
 
 
 def _warnings(attempt: Attempt, destination: Destination) -> tuple[str, ...]:

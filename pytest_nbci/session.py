@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from pytest_nbci import records
@@ -21,6 +22,8 @@ from pytest_nbci.host import host_of
 from pytest_nbci.records import Commit, Planned, Record, Summary
 from pytest_nbci.repository import printable
 from pytest_nbci.scrub import Secrets, find_secrets, scrub_text
+from pytest_nbci.selecting import Selector
+from pytest_nbci.witness import Witness
 from pytest_nbci.worker import begun_below
 
 INDEX = "index.html"
@@ -36,6 +39,33 @@ class Session:
         self._lost: dict[str, Record] = {}
         self._scratch: tuple[Path, int] | None = None
         self._plan: tuple[Planned, ...] = ()
+        self.missed: list[str] = []
+        self.selector = Selector(context.ground, context.destination, context.project)
+
+    @cached_property
+    def witness(self) -> Witness:
+        """What is known of the snapshot's notebooks; ``begin`` came before."""
+        assert self.snapshot is not None  # noqa: S101 - a caller's mistake, not a user's
+        state = self.context.destination.state
+        cache = state if state.is_dir() else None  # --collect-only writes nothing
+        return Witness(self.context.ground, self.snapshot, cache)
+
+    def select(self, named: Sequence[str], reference: str | None) -> None:
+        """Leave out the notebooks that passed before with the same inputs.
+
+        Args:
+            named: Notebooks that were named as arguments, and run in any case.
+            reference: A commit to compare with those that have no result yet.
+
+        Raises:
+            NbciError: The working tree cannot be read, or there is no such commit.
+        """
+        self.begin()
+        notebooks = self.context.notebooks
+        self.selector.choose(self.witness.analysis, notebooks, named, reference)
+        reasons = self.selector.reasons
+        due = tuple(path for path in notebooks if printable(path) in reasons)
+        self.context = dataclasses.replace(self.context, notebooks=due, reasons=reasons)
 
     @property
     def scratch(self) -> Path:
@@ -59,14 +89,19 @@ class Session:
             repository = self.context.repository
             self._scratch = make_scratch(repository.top)
             self.snapshot = make_snapshot(repository, self.scratch / "snapshot")
-            head = self.snapshot.head
-            dirty = head is not None and repository.tree_of(head) != self.snapshot.tree
-            commit = repository.author_commit(os.environ)
-            if commit is not None:
-                secrets = find_secrets(os.environ, self.context.destination.scrub)
-                commit = _scrubbed(commit, secrets)
-            self.context = dataclasses.replace(self.context, commit=commit, dirty=dirty)
         return self.snapshot
+
+    def describe(self) -> Context:
+        """The context with the commit that is tested; ``begin`` came before."""
+        assert self.snapshot is not None  # noqa: S101 - a caller's mistake, not a user's
+        repository, head = self.context.repository, self.snapshot.head
+        dirty = head is not None and repository.tree_of(head) != self.snapshot.tree
+        commit = repository.author_commit(os.environ)
+        if commit is not None:
+            secrets = find_secrets(os.environ, self.context.destination.scrub)
+            commit = _scrubbed(commit, secrets)
+        self.context = dataclasses.replace(self.context, commit=commit, dirty=dirty)
+        return self.context
 
     def plan(self, selected: Sequence[str]) -> None:
         """Write the session's record with the notebooks that will run.
@@ -75,10 +110,16 @@ class Session:
             DeliveryError: The results folder cannot be written.
         """
         chosen = {printable(path) for path in selected}
-        self._plan = tuple(
-            Planned(name, due=name in chosen, why="" if name in chosen else "deselected")
-            for name in sorted({printable(path) for path in self.context.notebooks} | chosen)
-        )
+        reasons = self.context.reasons
+        planned = [
+            Planned(name, name in chosen, reasons.get(name, "") if name in chosen else "deselected")
+            for name in {printable(path) for path in self.context.notebooks} | chosen
+        ]
+        planned += [
+            Planned(one.notebook, False, one.why, one.entry.session if one.entry else None)  # noqa: FBT003
+            for one in self.selector.left_out
+        ]
+        self._plan = tuple(sorted(planned, key=lambda one: one.notebook))
         self._write(self._session(None))
 
     def find_lost(self) -> list[str]:
@@ -122,10 +163,16 @@ class Session:
             return
         session = self._session(exit_status)
         self._write(session)
+        if not self.results and self.context.publishes:
+            # Nothing was due, so no publisher runs for the sake of this one file.
+            self.selector.upload(f"{self.context.prefix}/_session.json", _encoded(session))
         for name, record in self._lost.items():
             if self.results[name].outcome == "lost":  # another worker may have run it too
                 write_lost_record(self.context.destination.results, record)
-        self._write_index(session)
+        read = self._records()
+        if read:
+            self._remember(read)
+            self._write_index(session, read)
 
     @property
     def not_run(self) -> list[str]:
@@ -133,18 +180,31 @@ class Session:
         return [one.notebook for one in self._plan if one.due and one.notebook not in self.results]
 
     def close(self) -> None:
-        """Remove the scratch folder."""
+        """End what is open, and remove the scratch folder."""
+        if "witness" in self.__dict__:
+            self.witness.close()
         if self._scratch is not None:
             remove_scratch(*self._scratch)
             self._scratch = None
 
-    def _write_index(self, session: records.Session) -> None:
+    def _remember(self, read: Sequence[Record]) -> None:
+        """Hand on what passed; where that fails the next session runs more than it must."""
+        try:
+            self.missed = self.selector.missed(self.witness.analysis, self.context.notebooks, read)
+            self.selector.write(self.witness.analysis, self.context.session, read)
+        except NbciError as error:
+            self.missed.append(f"What passed could not be remembered: {error}")
+
+    def _records(self) -> list[Record]:
+        context = self.context
+        found = [context.store.get(f"{context.prefix}/{name}.json") for name in self.results]
+        return [Record.from_json(content) for content in found if content is not None]
+
+    def _write_index(self, session: records.Session, read: Sequence[Record]) -> None:
         """A page that lists the results: a view for this folder, so it is not published."""
         from pytest_nbci.pages import render_index
 
         context = self.context
-        found = [context.store.get(f"{context.prefix}/{name}.json") for name in self.results]
-        read = [Record.from_json(content) for content in found if content is not None]
         page = render_index(session, read).encode("utf-8", "xmlcharrefreplace")
         context.store.put(f"{context.prefix}/{INDEX}", page)
 
@@ -167,8 +227,11 @@ class Session:
         )
 
     def _write(self, session: records.Session) -> None:
-        data = session.to_json().encode("utf-8", "backslashreplace")
-        self.context.store.put(f"{self.context.prefix}/_session.json", data)
+        self.context.store.put(f"{self.context.prefix}/_session.json", _encoded(session))
+
+
+def _encoded(session: records.Session) -> bytes:
+    return session.to_json().encode("utf-8", "backslashreplace")
 
 
 def _scrubbed(commit: Commit, secrets: Secrets) -> Commit:

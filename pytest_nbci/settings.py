@@ -45,6 +45,7 @@ def is_plain(value: object) -> bool:
 
 TEXT = Kind("a string", lambda value: isinstance(value, str))
 SECONDS = Kind("a number of seconds above 0", lambda value: _is_number(value) and value > 0)
+SWITCH = Kind("true or false", lambda value: isinstance(value, bool))
 COUNT = Kind(
     "a whole number, 0 or more",
     lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
@@ -146,11 +147,54 @@ SETTINGS: tuple[Setting, ...] = (
         "days that results stay in the results folder after the store has all of them",
     ),
     Setting(
+        "changed",
+        "session",
+        SWITCH,
+        None,
+        "run only the notebooks that did not pass before with the same inputs",
+        "--nbci-changed",
+        "NBCI_CHANGED",
+    ),
+    Setting(
+        "base",
+        "session",
+        TEXT,
+        None,
+        "a commit; with changed, what has no result yet and is the same there is left out too",
+        "--nbci-base",
+        "NBCI_BASE",
+    ),
+    Setting(
+        "run_all_on",
+        "table",
+        TEXTS,
+        ("schedule",),
+        "pipeline sources (CI_PIPELINE_SOURCE) that run every notebook, whatever changed says",
+    ),
+    Setting(
+        "ignore",
+        "table",
+        TEXTS,
+        (
+            *("*.md", "*.rst", "docs/", "tests/", "test_*.py", "*_test.py", "LICENSE*", "LICENCE*"),
+            *("CHANGELOG*", "CITATION.cff", "CODEOWNERS", "AUTHORS*", ".gitignore", ".mailmap"),
+            *(".editorconfig", ".pre-commit-config.yaml", ".github/", ".vscode/", ".idea/"),
+        ),
+        "globs of files that make nothing due unless something reads them",
+    ),
+    Setting(
         "exclude",
         "table",
         TEXTS,
         ("**/.ipynb_checkpoints/**",),
         "globs of notebooks that are no tests",
+    ),
+    Setting(
+        "warm",
+        "table",
+        SWITCH,
+        True,  # noqa: FBT003 - a default
+        "whether kernels are forked from a process that has imported what they need",
     ),
     Setting(
         "scrub",
@@ -414,6 +458,28 @@ def resolve_notebook(
 def output_limit_bytes(table: Table) -> int:
     """How much of each cell's output is kept."""
     return int(table.values.get("output_limit", BY_NAME["output_limit"].default) * 1_000_000)
+
+
+def resolve_switch(
+    name: str, flag: str | None, environment: Mapping[str, str], table: Table
+) -> bool:
+    """A session setting that is on or off.
+
+    Raises:
+        UsageError: A variable says neither.
+    """
+    value, origin = resolve_session(name, flag, environment, table)
+    text = str(value).lower()
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("0", "false", "no", "off", "none"):
+        return False
+    raise UsageError(f"{name} = {value!r} ({origin}) is not true or false.", "Write 1 or 0.")
+
+
+def ignored(table: Table) -> tuple[str, ...]:
+    """The globs of ``ignore``; an own list adds to the default one."""
+    return (*BY_NAME["ignore"].default, *table.values.get("ignore", ()))  # type: ignore[misc]
 
 
 def excluded(table: Table, notebook: str) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import dataclasses
+import gc
 import hashlib
 import json
 import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,16 +22,15 @@ from pytest_nbci.context import Context
 from pytest_nbci.delivery import Destination, prepare_tracking, stand_in
 from pytest_nbci.errors import NbciError
 from pytest_nbci.execution.checkout import Snapshot
-from pytest_nbci.execution.run import Bench, SetupProblem
+from pytest_nbci.execution.run import Bench, Rules, SetupProblem
 from pytest_nbci.execution.verdict import Verdict
 from pytest_nbci.notebook import Notebook
 from pytest_nbci.records import Record
-from pytest_nbci.repository import Repository
+from pytest_nbci.repository import Repository, printable
 from pytest_nbci.scrub import Secrets, find_secrets
-from pytest_nbci.settings import (
-    matches,
-    output_limit_bytes,
-)
+from pytest_nbci.settings import BY_NAME, matches, output_limit_bytes
+from pytest_nbci.trees import mentions
+from pytest_nbci.witness import Witness
 
 _SELECTED = "selected"
 _BEGUN = "begun"
@@ -45,6 +47,26 @@ _LOCK_FILES = (
 )
 
 
+@dataclass(frozen=True)
+class Announced:
+    """A notebook that an xdist worker collected.
+
+    Args:
+        nodeid: pytest's.
+        path: The notebook relative to the project root.
+        unit: The same for notebooks that one worker runs one after the other.
+    """
+
+    nodeid: str
+    path: str
+    unit: str
+
+    @property
+    def name(self) -> str:
+        """The notebook as records call it."""
+        return printable(self.path)
+
+
 class Worker:
     """Where notebooks run: the one process of a serial session, or one xdist worker."""
 
@@ -55,6 +77,7 @@ class Worker:
         folder.mkdir(parents=True, exist_ok=True)
         self._tracking = context.destination
         self._secrets = Secrets()
+        self._is_to_watch = False
 
     def note_begun(self, name: str) -> None:
         """A notebook begins: should its result never come, the controller knows it is lost."""
@@ -62,10 +85,26 @@ class Worker:
         with contextlib.suppress(OSError), (self._folder / _BEGUN).open("ab") as file:
             file.write(name.encode() + b"\0")
 
-    def announce(self, selected: Sequence[str]) -> None:
+    def announce(self, selected: Sequence[Announced]) -> None:
         """Tell the controller what was collected: node ids alone do not name files safely."""
-        data = b"\0".join(os.fsencode(path) for path in selected)
-        (self._folder / _SELECTED).write_bytes(data)
+        fields = (os.fsencode(value) for one in selected for value in astuple(one))
+        (self._folder / _SELECTED).write_bytes(b"\0".join(fields))
+
+    @cached_property
+    def witness(self) -> Witness:
+        """What is known of the snapshot's notebooks."""
+        return Witness(self.context.ground, self.snapshot, self.context.destination.state)
+
+    def watch_fixtures(self) -> None:
+        """Note from now on what fixtures read, where notebooks are expected."""
+        if self._is_to_watch:
+            self._is_to_watch = False
+            self.witness.watch_fixtures(self._folder)
+
+    def close(self) -> None:
+        """End what is open."""
+        if "witness" in self.__dict__:
+            self.witness.close()
 
     @cached_property
     def bench(self) -> Bench:
@@ -75,17 +114,32 @@ class Worker:
             SetupProblem: The scratch folder cannot be written.
         """
         try:
-            return Bench(
-                self.snapshot,
-                self.context.repository.prefix,
-                self._folder,
+            rules = Rules(
                 output_limit_bytes(self.context.table),
                 self.secrets_in,
+                is_warm=bool(self.context.table.values.get("warm", BY_NAME["warm"].default)),
             )
+            return Bench(self.snapshot, self.context.repository.prefix, self._folder, rules)
         except OSError as error:
             message = f"The temporary folder {self._folder} could not be written: {error.strerror}."
             cure = "Free space there, or set TMPDIR to another disk."
             raise SetupProblem(Verdict("error", "checkout_error", message, cure)) from error
+
+    def expect_notebooks(self) -> None:
+        """Get ready for them: imports, while a server of warm kernels starts."""
+        self._is_to_watch = True
+        with contextlib.suppress(SetupProblem):  # said when one is set up
+            self.bench  # noqa: B018 - made when it is asked for
+        # At its end the interpreter would go once more through all that was imported, which takes a
+        # tenth of a session with one notebook: https://docs.python.org/3/library/gc.html#gc.freeze
+        atexit.register(gc.freeze)
+        import pytest_nbci.execution.engine
+        import pytest_nbci.pages  # noqa: F401
+
+    @property
+    def has_bench(self) -> bool:
+        """Whether a notebook ran, or was about to."""
+        return "bench" in self.__dict__
 
     def secrets_in(self, environment: Mapping[str, str]) -> Secrets:
         """What no result may hold: the secrets of ``environment`` and of those before.
@@ -120,7 +174,8 @@ class Worker:
 
     @cached_property
     def _modules_log(self) -> bool:
-        return self.context.repository.mentions(_MLFLOW, "*.py")
+        # Not in the working tree, where it would seem that a fixture read all of it.
+        return mentions(self.snapshot.parts()[0], _MLFLOW, "*.py")
 
     @cached_property
     def environment(self) -> dict[str, Any]:
@@ -212,10 +267,11 @@ def begun_in(folder: Path) -> list[str]:
     return [name.decode() for name in data.split(b"\0")[:-1]]
 
 
-def read_selected(folder: Path) -> list[str]:
+def read_selected(folder: Path) -> list[Announced]:
     """What the worker with this folder announced."""
     data = (folder / _SELECTED).read_bytes()
-    return [os.fsdecode(path) for path in data.split(b"\0") if path]
+    values = iter([os.fsdecode(value) for value in data.split(b"\0")] if data else [])
+    return [Announced(*found) for found in zip(values, values, values, strict=True)]
 
 
 def begun_below(scratch: Path) -> set[str]:

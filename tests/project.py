@@ -175,3 +175,12 @@ class Project:
             if path.is_file() and not re.search(r"(^|/)(\.nbci|__pycache__|\.pytest_cache)/", name):
                 found[name] = path.read_bytes()
         return found
+
+
+def without_coverage() -> dict[str, str]:
+    """Variables for a run that is not measured.
+
+    Coverage has a handler for SIGTERM, which interrupts what a test is about, and hangs now and
+    then where a notebook forks workers.
+    """
+    return dict.fromkeys((name for name in os.environ if name.startswith("COVERAGE_")), "")

@@ -19,6 +19,7 @@ LAYERS = {
     "notebook": 1,
     "repository": 1,
     "scrub": 1,
+    "trees": 1,
     "selection": 2,
     "execution": 2,
     "delivery": 2,
@@ -26,6 +27,9 @@ LAYERS = {
     "context": 3,
     "session": 3,
     "worker": 3,
+    "selecting": 3,
+    "scheduling": 3,
+    "witness": 3,
     "reports": 3,
     "collection": 3,
     "fixtures": 3,
@@ -40,6 +44,7 @@ LAYERS = {
     "configuration": 4,
     "activation": 4,
     "plugin": 4,
+    "why": 4,
     "cli": 4,
 }
 # `from pytest_nbci import NotebookData, __version__`: the package itself names no layer.

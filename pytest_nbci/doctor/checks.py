@@ -17,6 +17,7 @@ from pytest_nbci.execution.checkout import Checkout, make_snapshot
 from pytest_nbci.execution.kernel import Kernel, KernelChoice, choose_kernel, kernel_environment
 from pytest_nbci.execution.scratch import make_scratch, remove_scratch
 from pytest_nbci.repository import Repository, printable, run_git
+from pytest_nbci.scrub import Secrets
 from pytest_nbci.selection import plan_notebooks
 from pytest_nbci.settings import Table, describe, resolve_notebook
 from pytest_nbci.store import FolderStore
@@ -112,7 +113,7 @@ def _start(choice: KernelChoice, need: Need, asked: str, scratch: Path) -> Findi
     begun = time.monotonic()
     kernel = Kernel(choice, scratch / "k")
     try:
-        kernel.start(scratch, kernel_environment({}), need.start_timeout_s)
+        kernel.start(scratch, kernel_environment({}), Secrets(), need.start_timeout_s)
     finally:
         kernel.stop(at_once=True)
     said = f"{choice.name} started and answered in {time.monotonic() - begun:.1f} s"

@@ -19,6 +19,7 @@ from typing import Any
 from pytest_nbci.errors import CheckoutError, NbciError
 from pytest_nbci.execution.scratch import remove_tree
 from pytest_nbci.repository import GITLINK, SYMLINK, Repository, find_repository, run_git
+from pytest_nbci.trees import TreePart, quoted_path
 
 # Settings of the user's clone that change how files look when they are checked out.
 _KEPT_CONFIG = (
@@ -44,6 +45,13 @@ class Snapshot:
     head: str | None
     objects: Path
     submodules: tuple[tuple[str, Snapshot], ...] = ()
+
+    def parts(self, prefix: str = "") -> list[TreePart]:
+        """Its tree and those of its submodules, outermost first."""
+        found = [TreePart(self.top, self.tree, prefix, self.objects)]
+        for path, submodule in self.submodules:
+            found += submodule.parts(f"{prefix}{path}/")
+        return found
 
     def to_plain(self) -> dict[str, Any]:
         """Values that can be sent to an xdist worker; ``from_plain`` reads them back."""
@@ -88,7 +96,7 @@ def make_snapshot(repository: Repository, folder: Path) -> Snapshot:
         extra = {
             "GIT_INDEX_FILE": str(index),
             "GIT_OBJECT_DIRECTORY": str(objects),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(user_objects.resolve()),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": quoted_path(user_objects.resolve()),
         }
         run_git(top, ["-c", "core.hooksPath=/dev/null", "add", "--update", "."], extra)
         tree = run_git(top, ["write-tree"], extra).decode().strip()
@@ -114,12 +122,6 @@ def _said(error: NbciError | OSError) -> str:
         *_, said = error.args[0][0]
         return str(said)
     return str(error)
-
-
-def _quoted(path: Path) -> str:
-    """A path as git reads it from a list that is separated by colons."""
-    text = str(path)
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' if ":" in text else text
 
 
 class Checkout:

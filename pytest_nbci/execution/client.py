@@ -1,15 +1,21 @@
-"""nbclient's client with a deadline for the whole notebook; it reads as fast as a kernel writes."""
+"""nbclient's client with a deadline for the whole notebook; it reads as fast as a kernel writes.
+
+nbclient keeps the widgets and the hooks of their outputs; how a cell is waited for is ours: its own
+way takes three tasks and a dozen wake-ups for each cell, and half the time of a short one.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import zmq
 from nbclient.client import NotebookClient
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbclient.output_widget import OutputWidget
 from nbformat import NotebookNode
 
@@ -20,9 +26,11 @@ from pytest_nbci.execution.outputs import ERROR_PART, CellOutputs
 from pytest_nbci.execution.trace import Execution, Stop
 
 # The wait for a cell's last outputs after its reply; nbclient's 4 s are short for big figures.
-LAST_OUTPUTS_S = 60
-# Timeouts and the kernel's end are looked for so often while messages come without a pause.
+_LAST_OUTPUTS_S = 60
+# Timeouts, interruptions and the kernel's end are looked for so often: while messages come without
+# a pause, and while none comes.
 _TURN_S = 0.02
+_PAUSE_S = 0.05
 # Messages that may wait on our side of the socket, where the kernel waits for us.
 _MESSAGES = 16
 # https://jupyter-client.readthedocs.io/en/stable/messaging.html#the-wire-protocol
@@ -36,11 +44,7 @@ class Client(NotebookClient):  # type: ignore[misc]
         super().__init__(
             content,
             km=execution.kernel.manager,
-            timeout_func=lambda _: self.limit()[0],
-            allow_errors=True,
-            iopub_timeout=LAST_OUTPUTS_S,
             store_widget_state=True,
-            record_timing=False,
         )
         self.kc = execution.kernel.client
         # Nobody can answer: input() and debuggers are an error at once instead of a hang.
@@ -49,7 +53,6 @@ class Client(NotebookClient):  # type: ignore[misc]
         self.widget_registry = {"@jupyter-widgets/output": {"OutputModel": _OutputWidget}}
         self.reply: Mapping[str, Any] = {}
         self.is_idle = False
-        self.on_cell_executed = self._keep_reply
         self.kept = NotebookOutputs(execution.output_limit_bytes)
         self._cell_limit = execution.cell_timeout_s
         self._deadline = time.monotonic() + execution.timeout_s
@@ -57,9 +60,13 @@ class Client(NotebookClient):  # type: ignore[misc]
         self._outputs = self.kept.begin()
         self._request = ""
         # zmq's own asyncio socket makes several futures for each message.
-        self._socket: Any = zmq.Socket.shadow(self.kc.iopub_channel.socket.underlying)
+        self._published: Any = zmq.Socket.shadow(self.kc.iopub_channel.socket.underlying)
+        self._shell: Any = zmq.Socket.shadow(self.kc.shell_channel.socket.underlying)
+        self._poller = zmq.Poller()
+        self._poller.register(self._published, zmq.POLLIN)
+        self._poller.register(self._shell, zmq.POLLIN)
         if execution.kernel.choice.name == NATIVE:
-            self._socket.setsockopt(zmq.RCVHWM, _MESSAGES)
+            self._published.setsockopt(zmq.RCVHWM, _MESSAGES)
 
     def limit(self) -> tuple[float, Stop]:
         """Seconds that the next cell may take, and which limit that is."""
@@ -80,7 +87,7 @@ class Client(NotebookClient):  # type: ignore[misc]
             What is missing among them, in words; empty where nothing is.
         """
         if self._request and not self.is_idle:
-            self._take_what_is_there()
+            self._take_outputs()  # what had arrived when the kernel died, or the time was up
         for widget in self.comm_objects.values():
             widget.settle(self.widget_state)
         self._cell["outputs"] = self.kept.end(self._outputs)
@@ -98,47 +105,64 @@ class Client(NotebookClient):  # type: ignore[misc]
         self.set_widgets_metadata()
         return ""
 
-    def _keep_reply(self, execute_reply: Mapping[str, Any], **_: Any) -> None:
-        self.reply = dict(execute_reply["content"])
+    async def run_cell(self, source: str) -> None:
+        """Have the kernel run ``source``, and take what comes of it until the kernel is done.
+
+        Raises:
+            CellTimeoutError: Its limit is over.
+            DeadKernelError: The kernel ended.
+        """
+        limit_s = self.limit()[0]
+        until = time.monotonic() + limit_s
+        self._request = self.kc.execute(source, stop_on_error=False)
+        is_dead = False
+        while not (self.reply and self.is_idle):
+            had_reply = bool(self.reply)
+            if self._take_outputs() or self._take_reply():
+                is_dead = False
+            elif not self._poller.poll(math.ceil(min(_PAUSE_S, limit_s) * 1000)):
+                if is_dead:  # and what it sent before has arrived
+                    raise DeadKernelError("Kernel died")
+                is_dead = not await self.km.is_alive()
+            await asyncio.sleep(0)  # an interruption cancels this task
+            if self.reply and not had_reply:
+                until = time.monotonic() + min(limit_s, _LAST_OUTPUTS_S)
+            if time.monotonic() > until:
+                if self.reply:
+                    return
+                raise CellTimeoutError("The limit of the cell is over")
+
+    def _take_reply(self) -> bool:
+        """Take an answer that has arrived; False where none has."""
+        parts = _receive(self._shell)
+        if parts is None:
+            return False
+        _, parent, content, _ = parts
+        if self._request.encode() in parent:
+            self._keep_reply(_loads(content))
+        return True
+
+    def _keep_reply(self, content: dict[str, Any]) -> None:
+        self.reply = content
         fields = {name: self.reply.get(name) for name in ("ename", "evalue", "traceback")}
         if self.reply.get("status") == "error":
             shorten_error(fields, self.kept.limit_bytes // ERROR_PART, self.kept.setting)
             self.reply.update(fields)
 
-    async def _async_poll_output_msg(
-        self,
-        parent_msg_id: str,
-        cell: NotebookNode,  # noqa: ARG002 - nbclient's protocol
-        cell_index: int,  # noqa: ARG002 - the same
-    ) -> None:
-        """Take messages until the cell is done; nbclient's own wakes up for each one."""
-        self._request = parent_msg_id
-        while True:
-            until = time.monotonic() + _TURN_S
-            while not self.is_idle and time.monotonic() < until and self._take_next():
-                pass
-            if self.is_idle:
-                return
-            if time.monotonic() < until:
-                await self.kc.iopub_channel.socket.poll()
-            else:
-                await asyncio.sleep(0)
-
-    def _take_what_is_there(self) -> None:
-        """What had arrived when the kernel died, or the time was up."""
+    def _take_outputs(self) -> bool:
+        """Take messages that have arrived, for a turn at most; False where none has."""
         until = time.monotonic() + _TURN_S
+        count = 0
         while not self.is_idle and time.monotonic() < until and self._take_next():
-            pass
+            count += 1
+        return count > 0
 
     def _take_next(self) -> bool:
         """Take a message that has arrived; False where none has."""
-        try:
-            frames = self._socket.recv_multipart(zmq.NOBLOCK)
-        except zmq.Again:
+        parts = _receive(self._published)
+        if parts is None:
             return False
-        # The signature is not looked at: the socket is a file in a folder of ours.
-        start = frames.index(_DELIMITER) + 2
-        header, parent, _, content, *buffers = frames[start:]
+        header, parent, content, buffers = parts
         # Compared before anything is parsed: of another cell's flood, nothing is needed.
         if self._request.encode() in parent:
             message = {
@@ -201,6 +225,20 @@ class _OutputWidget(OutputWidget):  # type: ignore[misc]
             self.outputs = states[self.comm_id]["outputs"] = self.kept.nodes()
             self.sync_state()
             self._has_changed = False
+
+
+def _receive(channel: Any) -> tuple[bytes, bytes, bytes, list[bytes]] | None:
+    """Header, parent's header, content and buffers of a message; None where none has arrived.
+
+    The signature is not looked at: the socket is a file in a folder of ours.
+    """
+    try:
+        frames = channel.recv_multipart(zmq.NOBLOCK)
+    except zmq.Again:
+        return None
+    start = frames.index(_DELIMITER) + 2
+    header, parent, _, content, *buffers = frames[start:]
+    return header, parent, content, buffers
 
 
 def _loads(data: bytes) -> Any:

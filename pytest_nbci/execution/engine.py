@@ -6,12 +6,9 @@ to the kernel. What happened is kept in an ``Execution`` that ``verdict`` judges
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -19,7 +16,8 @@ from nbformat import NotebookNode
 from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from pytest_nbci.execution.client import LAST_OUTPUTS_S, Client
+from pytest_nbci.execution.client import Client
+from pytest_nbci.execution.quiet import quiet
 from pytest_nbci.execution.trace import (
     CellRun,
     Execution,
@@ -32,7 +30,7 @@ from pytest_nbci.records import CellStatus
 
 NAME = "nbci"
 
-_OWNER_S = 2
+_ANSWER_S = 2
 
 
 def run_notebook(
@@ -44,7 +42,7 @@ def run_notebook(
     node = _as_node(notebook.content)
     choice = execution.kernel.choice
     # papermill raises what the verdict reads from the outputs.
-    with _quiet(), suppress(PapermillExecutionError):
+    with quiet(), suppress(PapermillExecutionError):
         papermill.execute_notebook(
             node,
             None,
@@ -116,18 +114,13 @@ async def _run_cell(
 ) -> Stop | None:
     limit_s, limit = client.limit()
     client.begin_cell(cell)
-    client.iopub_timeout = math.ceil(min(limit_s, LAST_OUTPUTS_S))
     try:
-        await client.async_execute_cell(cell, index)
+        await client.run_cell(cell.source)
     except CellTimeoutError:
         execution.limit_s = execution.timeout_s if limit == "timeout" else limit_s
         execution.hang = execution.kernel.hang()
         return limit
     except DeadKernelError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            # nbclient takes every cancellation, a Ctrl-C among them, for a dead kernel.
-            raise asyncio.CancelledError from None
         execution.exit = execution.kernel.exit()
         return "kernel_died"
     finally:
@@ -140,28 +133,33 @@ async def _run_cell(
     stop = _stop_after(cell, client.reply)
     if execution.kernel.choice.language == "bash" and has_lost_its_shell(cell):
         stop = "exit"
-    if stop == "error" and error_name(cell, client.reply) == "AttributeError":
-        execution.owner = await _owner(client)
+    error = error_name(cell, client.reply)
+    if stop == "error" and error == "AttributeError":
+        execution.owner = await _ask(client, _OWNER)
+    if stop == "exit" and error == "SystemExit":
+        execution.exits_with_text = await _ask(client, _EXITS_WITH_TEXT) == "True"
     return stop
 
 
+_LAST = "getattr(__import__('sys'), 'last_value', None)"
 # ``obj`` of an AttributeError: https://docs.python.org/3/library/exceptions.html#AttributeError.obj
 _OWNER = (
-    "(lambda o: (o if isinstance(o, type) else type(o)).__module__)"
-    "(getattr(getattr(__import__('sys'), 'last_value', None), 'obj', None))"
+    f"(lambda o: (o if isinstance(o, type) else type(o)).__module__)(getattr({_LAST}, 'obj', None))"
 )
+# https://docs.python.org/3/library/sys.html#sys.exit
+_EXITS_WITH_TEXT = f"isinstance(getattr({_LAST}, 'code', None), str)"
 
 
-async def _owner(client: Client) -> str:
-    """The module that the last AttributeError's object belongs to; "" where the kernel is mute."""
+async def _ask(client: Client, expression: str) -> str:
+    """What an expression comes to in a Python kernel after an error; "" where it is mute."""
     message = client.kc.execute(
-        "", silent=True, store_history=False, user_expressions={"owner": _OWNER}
+        "", silent=True, store_history=False, user_expressions={"answer": expression}
     )
     with suppress(Exception):  # whatever a kernel of another language makes of it
         while True:
-            reply = await client.kc.shell_channel.get_msg(timeout=_OWNER_S)
+            reply = await client.kc.shell_channel.get_msg(timeout=_ANSWER_S)
             if reply["parent_header"].get("msg_id") == message:
-                answer = reply["content"]["user_expressions"]["owner"]
+                answer = reply["content"]["user_expressions"]["answer"]
                 return str(answer["data"]["text/plain"]).strip("'\"")
     return ""
 
@@ -200,17 +198,3 @@ def _as_node(content: Mapping[str, Any]) -> NotebookNode:
 
     node: NotebookNode = nbformat.from_dict(dict(content))
     return node
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Papermill and nbclient report through the logging module; a test's log is the user's."""
-    names = ("papermill", "traitlets")
-    levels = {name: logging.getLogger(name).level for name in names}
-    for name in names:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)

@@ -11,14 +11,20 @@ family tree is needed to find it. Where there is no subreaper (macOS), the kerne
 Lines on the socket, to the guardian: ``peak`` asks for the memory. From it: ``pid N`` when the
 kernel has started, ``peak N`` as an answer, ``exit STATUS N`` when the kernel has ended (STATUS as
 ``os.waitpid`` gives it); N in bytes, the highest resident memory of the kernel and its descendants
-so far.
+so far, and ``done`` when all are killed.
 """
+
+from __future__ import annotations
 
 import os
 import select
 import signal
 import sys
 import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PR_SET_CHILD_SUBREAPER = 36  # include/uapi/linux/prctl.h
 # Between two samples of the memory; longer where a sample takes long, so that it costs 2 % at most.
@@ -30,8 +36,13 @@ _DEFAULT = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal
 
 def main(descriptor: int, command: list[str]) -> None:
     """Start ``command`` as the kernel, and guard it until the socket ends."""
+    guard(descriptor, lambda: _start(command))
+
+
+def guard(descriptor: int, start: Callable[[], int]) -> None:
+    """Guard the kernel that ``start`` forks, whose process id it returns, until the socket ends."""
     os.set_inheritable(descriptor, False)  # noqa: FBT003 - the library's interface
-    _become_subreaper()
+    become_subreaper()
     woken, waker = os.pipe()
     os.set_blocking(woken, False)
     os.set_blocking(waker, False)
@@ -39,7 +50,14 @@ def main(descriptor: int, command: list[str]) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     for number in _DEFAULT[:3]:
         signal.signal(number, signal.SIG_IGN)  # the end of the socket is the one way to end it
-    kernel = _start(command)
+    try:
+        kernel = start()
+    except BaseException:
+        # In the kernel itself, where it goes on as this process.
+        signal.set_wakeup_fd(-1)
+        os.close(woken)
+        os.close(waker)
+        raise
     parent = os.getppid()
     _tell(descriptor, f"pid {kernel}")
     peak, pause_s = 0, _SAMPLE_S
@@ -47,7 +65,7 @@ def main(descriptor: int, command: list[str]) -> None:
     while not is_over:
         ready, _, _ = select.select([descriptor, woken], [], [], pause_s)
         begun = time.monotonic()
-        peak = max(peak, resident_bytes(descendants(os.getpid())), highest_bytes(kernel))
+        peak = max(peak, resident_bytes(seen_below(os.getpid())), highest_bytes(kernel))
         pause_s = max(_SAMPLE_S, _PAUSE_FOR_SAMPLE * (time.monotonic() - begun))
         if woken in ready:
             os.read(woken, 4096)
@@ -61,10 +79,12 @@ def main(descriptor: int, command: list[str]) -> None:
                 _tell(descriptor, f"peak {peak}")
         # Another process may hold a copy of the socket's other end.
         is_over = is_over or os.getppid() != parent
-    end_all(kernel)
+    if end_all(kernel):
+        _tell(descriptor, f"peak {peak}\ndone")
 
 
-def _become_subreaper() -> None:
+def become_subreaper() -> None:
+    """Be the parent of every orphan below this process, where the system has that."""
     if not sys.platform.startswith("linux"):
         return
     import ctypes
@@ -119,30 +139,62 @@ def _reap() -> list[tuple[int, int, int]]:
         found.append((pid, status, usage.ru_maxrss * unit))
 
 
-def end_all(kernel: int) -> None:
-    """Kill every process below this one, and wait until none is left (at most 5 s)."""
+def end_all(kernel: int | None = None) -> bool:
+    """Kill the kernel's group, every process below this one; whether none is left within 5 s."""
     deadline = time.monotonic() + _KILL_S
     while time.monotonic() < deadline:
-        try:
-            os.killpg(kernel, signal.SIGKILL)
-        except OSError:
-            pass  # the group is empty
-        below = descendants(os.getpid())
-        for pid in below:
+        if kernel is not None:
+            try:
+                os.killpg(kernel, signal.SIGKILL)
+            except OSError:
+                pass  # the group is empty
+        _reap()
+        if _is_alone():
+            return True
+        for pid in descendants(os.getpid()):
             try:
                 os.kill(pid, signal.SIGKILL)
             except OSError:
                 pass  # ended by itself
-        _reap()
-        if not below:
-            return
         time.sleep(0.002)
+    return False
+
+
+def _is_alone() -> bool:
+    """Whether nothing lives below this process: an orphan becomes its child."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return True
+    except AttributeError:  # macOS
+        return not descendants(os.getpid())
+    return False
+
+
+def seen_below(top: int) -> list[int]:
+    """Living processes below ``top``, found in a millisecond; one that comes or goes may be missed.
+
+    By ``children`` of each thread (man 5 proc_tid_children), which not every system has.
+    """
+    found: list[int] = []
+    pending = [top]
+    try:
+        while pending:
+            folder = f"/proc/{pending.pop()}/task"
+            for thread in _names(folder):
+                with open(f"{folder}/{thread}/children", "rb") as file:
+                    below = [int(pid) for pid in file.read().split()]
+                found += below
+                pending += below
+    except OSError:
+        return descendants(top)
+    return found
 
 
 def descendants(top: int) -> list[int]:
     """Living processes below ``top``; [] where there is no /proc."""
     parents: dict[int, list[int]] = {}
-    for name in _processes():
+    for name in filter(str.isdigit, _names("/proc")):
         try:
             with open(f"/proc/{name}/stat", "rb") as file:
                 # The name in parentheses may hold anything: man 5 proc_pid_stat.
@@ -190,9 +242,9 @@ def _field(path: str, name: bytes) -> int:
     return 0
 
 
-def _processes() -> list[str]:
+def _names(folder: str) -> list[str]:
     try:
-        return [name for name in os.listdir("/proc") if name.isdigit()]
+        return os.listdir(folder)
     except OSError:
         return []
 

@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cached_property
 from pathlib import Path
 
 _REWRITE = '''\
@@ -84,19 +85,41 @@ print(json.dumps(found))
 """
 
 
-def leads_into(top: Path) -> bool:
-    """Whether this interpreter, freshly started, would import from below ``top``.
+class FreshInterpreter:
+    """This interpreter, started anew while its starter does other things, to say what it imports.
 
-    What lies below ``sys.prefix`` (a virtual environment inside the repository) does not count.
+    ``close`` must be called.
     """
-    done = subprocess.run(
-        [sys.executable, "-c", _PROBE], check=False, capture_output=True, cwd="/", text=True
-    )
-    try:
-        found = json.loads(done.stdout)
-    except ValueError:
-        return False
-    return any(_moved(path, top, Path()) != path for path in found)
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _PROBE],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            text=True,
+        )
+
+    def leads_into(self, top: Path) -> bool:
+        """Whether it would import from below ``top``.
+
+        What lies below ``sys.prefix`` (a virtual environment inside the repository) does not count.
+        """
+        return any(_moved(path, top, Path()) != path for path in self._paths)
+
+    def close(self) -> None:
+        """Wait for its end."""
+        _ = self._paths
+
+    @cached_property
+    def _paths(self) -> list[str]:
+        said, _ = self._process.communicate()
+        try:
+            found: list[str] = json.loads(said)
+        except ValueError:
+            return []
+        return found
 
 
 def import_environment(old: Path, new: Path, folder: Path) -> dict[str, str]:

@@ -11,19 +11,26 @@ import asyncio
 import itertools
 import os
 import shlex
+import shutil
 import signal
 import sys
 import uuid
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from threading import Thread
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from pytest_nbci.errors import KernelError
 from pytest_nbci.execution import memory
+from pytest_nbci.execution.preload import Wanted
 from pytest_nbci.execution.processes import MARK, kill_all
 from pytest_nbci.execution.stack import STACK_SIGNAL, Hang, ask_for_stack, stack_line, state
+from pytest_nbci.execution.warm import Spare, WarmServers
 from pytest_nbci.scrub import Secrets, scrub_text
+
+if TYPE_CHECKING:
+    from pytest_nbci.execution.readiness import Readiness
 
 T = TypeVar("T")
 
@@ -33,6 +40,7 @@ _STDERR_LINES = 20
 _STDERR_CHARACTERS = 20_000
 _STDERR_BYTES = 200_000
 _EXIT_S = 5.0
+_RECONNECT_MS = 3
 # pytest's own variables would tell a notebook that it is under test.
 _DROPPED_PREFIXES = (
     "PYTEST_",
@@ -50,7 +58,7 @@ class KernelChoice:
 
     name: str
     language: str
-    spec: Any
+    spec: Any = field(compare=False)
     note: str = ""
 
 
@@ -104,6 +112,8 @@ def choose_kernel(wanted: str | None, own: str | None, language: str) -> KernelC
     Raises:
         KernelError: ``wanted`` does not exist, or no kernel of the language does.
     """
+    if (wanted or own) == NATIVE:
+        return KernelChoice(NATIVE, "python", _native_spec())
     from jupyter_client.kernelspec import KernelSpecManager
 
     manager = KernelSpecManager(kernel_dirs=_kernel_folders())
@@ -153,18 +163,23 @@ _KERNEL_PACKAGES = {
 }
 
 
-# Where the queue for output is full the notebook waits; the file says why.
-_OUTPUT_FILE = str(Path(__file__).with_name("kernel_output.py"))
-_QUEUE = (
-    f"exec(compile(open({_OUTPUT_FILE!r}).read(), {_OUTPUT_FILE!r}, 'exec'), "
-    "{'kernel': get_ipython().kernel})"
-)
+def _executed(name: str) -> str:
+    """A line that executes our file ``name`` in a kernel; the file says why."""
+    path = str(Path(__file__).with_name(name))
+    text = f"compile(open({path!r}).read(), {path!r}, 'exec')"
+    return f"exec({text}, {{'kernel': get_ipython().kernel}})"
+
+
+_OURS = ("kernel_output.py", "kernel_end.py")
 
 # do_shutdown() ends the kernel 0.1 s later, in the middle of some cell below: an exit, told here.
 _SHUT_DOWN = (
     "get_ipython().observe(lambda c: c.new and c.owner.payload_manager.write_payload("
     "{'source': 'ask_exit', 'shut_down': True}), 'exit_now')"
 )
+
+
+_MODULE = (sys.executable, "-m", "ipykernel_launcher")
 
 
 def _native_spec() -> Any:
@@ -178,7 +193,7 @@ def _native_spec() -> Any:
         )
     return KernelSpec(
         argv=[
-            *(sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"),
+            *(*_MODULE, "-f", "{connection_file}"),
             "--HistoryManager.hist_file=:memory:",
         ],
         display_name="Python 3",
@@ -205,39 +220,70 @@ def _end_of(stderr: Path) -> str:
 
 
 class Kernel:
-    """A running kernel and its client; ``stop`` ends it with all that it started.
+    """A kernel and its client; ``stop`` ends it with all that it started.
 
     Args:
         choice: Which kernel.
         folder: A short folder for its sockets and streams; the caller owns it.
-        secrets: What its stderr is told without.
     """
 
-    def __init__(self, choice: KernelChoice, folder: Path, secrets: Secrets | None = None) -> None:
+    def __init__(self, choice: KernelChoice, folder: Path) -> None:
+        from jupyter_client.manager import AsyncKernelManager
+
         self.choice = choice
-        self._secrets = secrets or Secrets()
+        self._secrets = Secrets()
         self._mark = uuid.uuid4().hex
         self._folder = folder
         # With a factory, the runner leaves the thread's own event loop to the user's tests.
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._group: int | None = None
         self._kills_before: int | None = None
-        self.manager: Any = None
+        self._spare: Spare | None = None
+        self.manager: Any = AsyncKernelManager(
+            kernel_name=self.choice.name,
+            connection_file=str(self._folder / "kernel.json"),
+            transport="ipc",
+            ip=str(self._folder / "s"),
+        )
+        self.manager._kernel_spec = choice.spec  # noqa: SLF001 - the one way to give a kernelspec
         self.client: Any = None
+        self._readiness: Readiness | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run ``coroutine`` on the event loop that the kernel's sockets belong to."""
         return self._runner.run(coroutine)
 
-    def start(self, cwd: Path, environment: Mapping[str, str], timeout_s: float) -> None:
-        """Start the kernel process and wait until it answers.
+    def fork(self, servers: WarmServers, modules: Wanted) -> None:
+        """Fork the process from a warm server; it waits for ``start``.
+
+        Raises:
+            OSError: The server is gone.
+        """
+        self._make_folder()
+        self.manager.write_connection_file()
+        command = self.manager.format_kernel_cmd(self._extra_arguments())
+        lines = [_SHUT_DOWN, stack_line(self._folder / "stack")]
+        self._spare = servers.fork(command[len(_MODULE) :], self._folder, lines, modules)
+        self.run(self._connect())
+
+    def start(
+        self, cwd: Path, environment: Mapping[str, str], secrets: Secrets, timeout_s: float
+    ) -> None:
+        """Start the kernel process, or let the forked one go on, and wait until it answers.
+
+        Args:
+            cwd: Its working folder.
+            environment: All its variables.
+            secrets: What its stderr is told without.
+            timeout_s: How long it may take.
 
         Raises:
             KernelError: It did not start or did not answer within ``timeout_s``; the message
                 ends with the kernel's own stderr.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._secrets = secrets
         try:
+            self._make_folder()
             self.run(self._start(cwd, environment, timeout_s))
         except (RuntimeError, OSError) as error:
             raise self._start_error(error, timeout_s) from error
@@ -263,55 +309,66 @@ class Kernel:
             f"{called} {exit_.reason}{said}.", f"Try it alone: {shlex.join(words)} --version"
         )
 
-    async def _start(self, cwd: Path, environment: Mapping[str, str], timeout_s: float) -> None:
-        from jupyter_client.manager import AsyncKernelManager
+    def _make_folder(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / "stderr").touch()
 
+    async def _start(self, cwd: Path, environment: Mapping[str, str], timeout_s: float) -> None:
         from pytest_nbci.execution.provisioner import GuardedProvisioner
 
-        manager: Any = AsyncKernelManager(
-            kernel_name=self.choice.name,
-            connection_file=str(self._folder / "kernel.json"),
-            transport="ipc",
-            ip=str(self._folder / "s"),
-        )
         spec = self.choice.spec
-        manager._kernel_spec = spec  # noqa: SLF001 - the one way to give a kernelspec
         if "kernel_provisioner" not in (spec.metadata or {}):
-            manager.provisioner = GuardedProvisioner(
-                kernel_id=self._mark, kernel_spec=spec, parent=manager
+            self.manager.provisioner = GuardedProvisioner(
+                kernel_id=self._mark, kernel_spec=spec, parent=self.manager
             )
-        self.manager = manager
+            self.manager.provisioner.spare = self._spare
         self._kills_before = memory.out_of_memory_kills()
-        with (self._folder / "stderr").open("wb") as stderr:
-            await manager.start_kernel(
-                cwd=str(cwd),
-                env={
-                    **environment,
-                    MARK: self._mark,
-                    "PWD": str(cwd),
-                    # The user's own startup files and profile are not in git.
-                    "IPYTHONDIR": str(self._folder / "ipython"),
-                },
-                extra_arguments=self._extra_arguments(),
-                stdin=None,
-                stdout=stderr,
-                stderr=stderr,
-            )
-        self._group = manager.provisioner.pgid
-        self.client = manager.client()
-        self.client.start_channels()
-        await self.client.wait_for_ready(timeout=timeout_s)
+        async with asyncio.timeout(timeout_s):
+            with (self._folder / "stderr").open("ab") as stderr:
+                await self._launch(cwd, environment, stderr)
+        self._group = self.manager.provisioner.pgid
+        readiness = self._readiness or await self._connect()
+        await readiness.wait(self.manager, timeout_s)
+
+    async def _launch(self, cwd: Path, environment: Mapping[str, str], stderr: IO[bytes]) -> None:
+        await self.manager.start_kernel(
+            cwd=str(cwd),
+            env={
+                **environment,
+                MARK: self._mark,
+                "PWD": str(cwd),
+                # The user's own startup files and profile are not in git.
+                "IPYTHONDIR": str(self._folder / "ipython"),
+            },
+            extra_arguments=self._extra_arguments(),
+            stdin=None,
+            stdout=stderr,
+            stderr=stderr,
+        )
+
+    async def _connect(self) -> Readiness:
+        import zmq
+
+        from pytest_nbci.execution.readiness import Readiness
+
+        self.client = self.manager.client()
+        # A socket that comes before the kernel's tries again at once, not after 100 ms.
+        self.client.context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
+        for channel in (self.client.shell_channel, self.client.iopub_channel):
+            channel.start()
+        self._readiness = Readiness(self.client)
+        return self._readiness
 
     def _extra_arguments(self) -> list[str]:
         if self.choice.name != NATIVE:
             return []
-        lines = (_QUEUE, _SHUT_DOWN, stack_line(self._folder / "stack"))
+        lines = (*map(_executed, _OURS), _SHUT_DOWN, stack_line(self._folder / "stack"))
         return [f"--IPKernelApp.exec_lines={'; '.join(filter(None, lines))}"]
 
     @property
     def _process(self) -> Any:
         """The kernel's process, or what stands for it; None before it started."""
-        return getattr(self.manager.provisioner, "process", None) if self.manager else None
+        return getattr(self.manager.provisioner, "process", None)
 
     def peak_memory_bytes(self) -> int | None:
         """Highest memory of the kernel and its descendants so far; None where it is unknown."""
@@ -350,20 +407,25 @@ class Kernel:
                 of unsent metrics is emptied by one).
         """
         try:
-            if self.manager is not None and self.manager.has_kernel:
-                self.run(self._end(0 if at_once else _EXIT_S))
+            if self._spare is not None and self._process is None:
+                self._spare.discard()
             if self.client is not None:
-                self.client.stop_channels()
+                # First: a thread that still prints would wait for a reader that does not read.
+                for channel in (self.client.shell_channel, self.client.iopub_channel):
+                    channel.stop()
+            if self.manager.has_kernel:
+                self.run(self._end(0 if at_once else _EXIT_S))
         except (RuntimeError, OSError):
             pass  # a kernel that is gone already; the processes are killed below all the same
         finally:
-            if (end := getattr(self._process, "end", None)) is not None:
-                end()
-            # Where a notebook killed the guardian, or another provisioner started the kernel.
-            kill_all(self._mark, self._group)
+            end = getattr(self._process, "end", None)
+            if end is None or not end():
+                # A notebook killed the guardian, or another provisioner started the kernel.
+                kill_all(self._mark, self._group)
             self._runner.close()
-            if self.manager is not None:
-                self.manager.context.destroy(linger=0)
+            self.manager.context.destroy(linger=0)
+            # A dozen folders, which nobody waits for.
+            Thread(target=shutil.rmtree, args=(self._folder, True), name="nbci-remover").start()
 
     async def _end(self, patience_s: float) -> None:
         provisioner = self.manager.provisioner

@@ -185,6 +185,7 @@ def prepare(kernel: Any) -> None:
     hold_up_when_full(kernel.iopub_thread)
     open_event_pipes(kernel)
     keep_lone_surrogates(kernel.session)
+    kernel._execute_sleep = 0  # hides that output may be late, and here none is
     shell.history_manager.outputs = _Forgetful()
     shell._tee = lambda channel: contextlib.nullcontext()  # noqa: ARG005 - it fills that copy
     OutStream.write, OutStream.flush, OutStream._flush = write, flush, send_buffers

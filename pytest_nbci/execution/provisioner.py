@@ -19,6 +19,8 @@ from typing import IO, Any
 
 from jupyter_client.provisioning import LocalProvisioner
 
+from pytest_nbci.execution.warm import Spare
+
 _GUARDIAN = Path(__file__).with_name("guardian.py")
 _START_S = 30.0
 _ANSWER_S = 2.0
@@ -28,35 +30,24 @@ _END_S = 8.0
 class GuardedProcess:
     """A kernel process below its guardian; the part of ``subprocess.Popen`` that is needed.
 
+    Args:
+        connection: Our end of the guardian's socket.
+        guardian: The guardian's process if it is a child of this one.
+
     Raises:
-        OSError: The program does not exist, or no process could be started.
+        OSError: The guardian did not start the kernel.
     """
 
     stdin = stdout = stderr = None
 
     def __init__(
-        self, command: Sequence[str], cwd: str, environment: Mapping[str, str], output: IO[bytes]
+        self, connection: socket.socket, guardian: subprocess.Popen[bytes] | None = None
     ) -> None:
-        program = shutil.which(command[0], path=environment.get("PATH"))
-        if program is None:
-            raise FileNotFoundError(f"there is no program {command[0]} to execute")
-        self.socket, theirs = socket.socketpair()
-        with theirs:
-            self._guardian = subprocess.Popen(
-                [
-                    *(sys.executable, "-I", "-S", str(_GUARDIAN), str(theirs.fileno())),
-                    *(program, *command[1:]),
-                ],
-                cwd=cwd,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
+        self.socket = connection
+        self._guardian = guardian
         self._said = b""
         self._is_deaf = False
+        self._is_done = False
         self.returncode: int | None = None
         self.peak_memory_bytes: int | None = None
         self.pid = 0
@@ -92,7 +83,7 @@ class GuardedProcess:
 
     def ask_peak_memory(self) -> int | None:
         """Highest memory of the kernel and all below it so far, in bytes."""
-        if self.poll() is None:
+        if self.poll() is None and not self._is_deaf:
             self.peak_memory_bytes = None
             with suppress(OSError):
                 self.socket.send(b"peak\n")
@@ -102,15 +93,19 @@ class GuardedProcess:
             self.socket.settimeout(0)
         return self.peak_memory_bytes or None
 
-    def end(self) -> None:
-        """Have every process below the guardian killed, and wait until it is done."""
+    def end(self) -> bool:
+        """Have every process below the guardian killed; whether it said that it is done."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+            self.socket.settimeout(_END_S)
+            while self._listen():
+                pass
         self.socket.close()
         self._is_deaf = True
-        try:
-            self._guardian.wait(_END_S)
-        except subprocess.TimeoutExpired:  # it was stopped, or a process cannot be killed
-            self._guardian.kill()
+        if self._guardian is not None:
+            self._guardian.kill()  # only one that was stopped still lives
             self._guardian.wait()
+        return self._is_done
 
     def _listen(self) -> bool:
         """Read what the guardian said; False if nothing was there, or nothing more will be."""
@@ -130,27 +125,66 @@ class GuardedProcess:
             return False
         *lines, self._said = (self._said + heard).split(b"\n")
         for line in lines:
-            word, *numbers = line.decode().split()
-            if word == "pid":
-                self.pid = int(numbers[0])
-            elif word == "exit":
-                self.returncode = os.waitstatus_to_exitcode(int(numbers[0]))
-            if word in ("peak", "exit"):
-                self.peak_memory_bytes = int(numbers[-1])
+            self._note(*line.decode().split())
         return True
+
+    def _note(self, word: str, *numbers: str) -> None:
+        if word == "pid":
+            self.pid = int(numbers[0])
+        elif word == "exit":
+            self.returncode = os.waitstatus_to_exitcode(int(numbers[0]))
+        elif word == "done":
+            self._is_done = True
+        if word in ("peak", "exit"):
+            self.peak_memory_bytes = int(numbers[-1])
+
+
+def start_cold(
+    command: Sequence[str], cwd: str, environment: Mapping[str, str], output: IO[bytes]
+) -> GuardedProcess:
+    """Start ``command`` below a guardian of its own.
+
+    Raises:
+        OSError: The program does not exist, or no process could be started.
+    """
+    program = shutil.which(command[0], path=environment.get("PATH"))
+    if program is None:
+        raise FileNotFoundError(f"there is no program {command[0]} to execute")
+    ours, theirs = socket.socketpair()
+    with theirs:
+        guardian = subprocess.Popen(
+            [
+                *(sys.executable, "-I", "-S", str(_GUARDIAN), str(theirs.fileno())),
+                *(program, *command[1:]),
+            ],
+            cwd=cwd,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+        )
+    return GuardedProcess(ours, guardian)
 
 
 class GuardedProvisioner(LocalProvisioner):  # type: ignore[misc]
     """The local provisioner with a guardian between this process and the kernel."""
 
     process: GuardedProcess | None = None
+    spare: Spare | None = None
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         """Start the kernel; the arguments are jupyter_client's protocol."""
-        self.process = GuardedProcess(cmd, kwargs["cwd"], kwargs["env"], kwargs["stderr"])
+        cwd, environment = kwargs["cwd"], kwargs["env"]
+        if self.spare is None:
+            self.process = start_cold(cmd, cwd, environment, kwargs["stderr"])
+        else:
+            await self.spare.order(cwd, environment)
+            self.process = GuardedProcess(self.spare.connection)
+        self.cwd = cwd
         # The kernel leads a session, and so a process group, of its own.
         self.pid = self.pgid = self.process.pid
-        self.cwd = kwargs["cwd"]
         return self.connection_info
 
     async def wait(self) -> int | None:

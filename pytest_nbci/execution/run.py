@@ -9,20 +9,27 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pytest_nbci import notebook as notebooks
 from pytest_nbci.errors import CheckoutError, DataError, KernelError, NotebookError
 from pytest_nbci.execution.checkout import Checkout, Snapshot
-from pytest_nbci.execution.imports import import_environment, leads_into
-from pytest_nbci.execution.kernel import (
-    Kernel,
-    KernelChoice,
-    choose_kernel,
-    kernel_environment,
+from pytest_nbci.execution.imports import FreshInterpreter, import_environment
+from pytest_nbci.execution.kernel import Kernel, KernelChoice, choose_kernel, kernel_environment
+from pytest_nbci.execution.launcher import Launcher, Start
+from pytest_nbci.execution.observe import (
+    IMPOSSIBLE,
+    UNKNOWN,
+    Observed,
+    Observer,
+    can_observe,
+    observe_checkout,
 )
+from pytest_nbci.execution.preload import modules_to_preload
 from pytest_nbci.execution.progress import ProgressFile
 from pytest_nbci.execution.scene import Place
 from pytest_nbci.execution.test_data import LaidOver, NotebookData, check_unchanged, lay_over
@@ -35,7 +42,7 @@ from pytest_nbci.execution.trace import (
 from pytest_nbci.execution.verdict import Verdict, judge
 from pytest_nbci.notebook import Notebook
 from pytest_nbci.records import utc_now
-from pytest_nbci.repository import printable
+from pytest_nbci.repository import printable, run_git
 from pytest_nbci.scrub import Secrets
 from pytest_nbci.settings import NotebookSettings, matches
 
@@ -73,6 +80,7 @@ class Run:
     """A prepared notebook with its running kernel; ``close`` must be called.
 
     ``notebook`` is None when the file is no notebook: ``verdict`` says so before any kernel.
+    ``observed`` is what was read in the checkout since it was restored, known after ``close``.
     """
 
     order: Order
@@ -93,6 +101,8 @@ class Run:
     content: dict[str, Any] | None = None
     duration_s: float = 0.0
     peak_memory_bytes: int | None = None
+    observer: Observer | None = None
+    observed: Observed = UNKNOWN
 
     def execute(self, attempt: int = 1) -> Verdict:
         """Run all cells and judge them; whoever watches is told which attempt it is."""
@@ -127,7 +137,6 @@ class Run:
             self.duration_s = time.monotonic() - begun
             self.progress.end()
             self.content = None if execution.content is None else dict(execution.content)
-            self.peak_memory_bytes = self.kernel.peak_memory_bytes()
         return self.verdict
 
     def close(self) -> None:
@@ -139,7 +148,11 @@ class Run:
         if self.kernel is not None:
             hung = self.verdict is None or self.verdict.cause in _HUNG
             self.kernel.stop(at_once=hung)
+            self.peak_memory_bytes = self.kernel.peak_memory_bytes()
             self.kernel = None
+        if self.observer is not None:
+            self.observed |= self.observer.finish()
+            self.observer = None
         check_unchanged(self.laid)
 
     def kept_files(self) -> dict[str, Path]:
@@ -155,6 +168,21 @@ class Run:
 _HUNG = ("timeout", "cell_timeout", "kernel_died", "out_of_memory")
 
 
+@dataclass(frozen=True)
+class Rules:
+    """What holds for all notebooks of a session.
+
+    Attributes:
+        output_limit_bytes: How much of each cell's output is kept.
+        secrets_in: Gives what results must not hold, for a kernel's environment.
+        is_warm: Whether kernels of this interpreter may be forked from a server.
+    """
+
+    output_limit_bytes: int
+    secrets_in: Callable[[Mapping[str, str]], Secrets]
+    is_warm: bool
+
+
 class Bench:
     """Where one worker runs its notebooks, one after the other.
 
@@ -162,8 +190,7 @@ class Bench:
         snapshot: What the checkout is restored to.
         prefix: The project root relative to the repository's top level ("" or ending in "/").
         folder: Scratch folder of this worker, which exists; its owner removes it.
-        output_limit_bytes: How much of each cell's output is kept.
-        secrets_in: Gives what results must not hold, for a kernel's environment.
+        rules: What holds for all notebooks.
     """
 
     def __init__(
@@ -171,18 +198,25 @@ class Bench:
         snapshot: Snapshot,
         prefix: str,
         folder: Path,
-        output_limit_bytes: int,
-        secrets_in: Callable[[Mapping[str, str]], Secrets],
+        rules: Rules,
     ) -> None:
         self._snapshot = snapshot
         self._prefix = prefix
         self._folder = folder
         self._checkout = Checkout(snapshot, folder / "c")
-        self._is_editable = leads_into(snapshot.top)
+        self._interpreter = FreshInterpreter()
         self._settled: tuple[Order, ...] = ()
         self._progress = ProgressFile(folder)
-        self._output_limit_bytes = output_limit_bytes
-        self._secrets_in = secrets_in
+        self._rules = rules
+        self._launcher = Launcher(folder, is_warm=rules.is_warm)
+        self._launcher.expect(kernel_environment({}))
+        self._observes = can_observe(folder)
+        self._last: Run | None = None
+
+    def close(self) -> None:
+        """End what waits for further notebooks."""
+        self._launcher.close()
+        self._interpreter.close()
 
     @property
     def root(self) -> Path:
@@ -228,6 +262,7 @@ class Bench:
             self._settled = ()
             return
         self._settled = ()
+        self._last = None
         self._checkout.restore()
         for order in chain:
             run = self._prepare(order, environment, utc_now())
@@ -269,7 +304,7 @@ class Bench:
             place,
             self.root,
             self._progress,
-            self._output_limit_bytes,
+            self._rules.output_limit_bytes,
             laid=laid,
         )
         try:
@@ -279,21 +314,53 @@ class Bench:
             return run
         run.parameters = _parameters(run.notebook, order)
         run.before = _states(self.root, order.settings.keep)
-        choice = choose_kernel(
-            order.settings.kernel, run.notebook.kernel_name, run.notebook.language
-        )
-        _check_translatable(run.parameters, choice, order)
-        run.kernel_name = choice.name
-        run.warnings = (choice.note,) if choice.note else ()
-        variables = kernel_environment({**self._import_environment(), **environment(run.notebook)})
-        run.secrets = self._secrets_in(variables)
-        run.kernel = Kernel(choice, self._folder / "k", run.secrets)
+        start = self._start_of(run.notebook, order)
+        run.kernel_name = start.choice.name
+        _check_translatable(run.parameters, start.choice, order)
+        own = environment(run.notebook)
+        run.secrets = self._rules.secrets_in({**start.environment, **own})
+        run.observed = IMPOSSIBLE
+        if self._observes:
+            run.observed = self._last.observed if self._last is not None else Observed()
+            run.observer = observe_checkout(self._checkout.top, self.root, laid)
+        self._last = run
         try:
-            run.kernel.start(place.folder, variables, order.settings.start_timeout)
+            run.kernel, warning = self._launcher.start(
+                start, place.folder, own, run.secrets, order.settings.start_timeout
+            )
         except BaseException:
-            run.kernel.stop(at_once=True)
+            if run.observer is not None:
+                run.observer.finish()
             raise
+        if run.observer is not None:
+            run.observer.kernel_is_ready()
+        run.warnings = tuple(filter(None, (start.choice.note, warning)))
         return run
+
+    def announce(self, order: Order) -> None:
+        """Have the kernel of the notebook that runs next started ahead of time."""
+        if self._is_editable and not self._checkout.top.exists():
+            return  # an interpreter leaves out of sys.path what does not exist when it starts
+        source = self._snapshot.top / self._prefix / order.path
+        # What is wrong with it is said when it runs.
+        with suppress(NotebookError, KernelError):
+            self._launcher.announce(self._start_of(notebooks.load(source, order.name), order))
+
+    def _start_of(self, notebook: Notebook, order: Order) -> Start:
+        choice = choose_kernel(order.settings.kernel, notebook.kernel_name, notebook.language)
+        environment = kernel_environment(self._import_environment())
+        return Start(choice, environment, modules_to_preload(notebook, self._own_names))
+
+    @cached_property
+    def _is_editable(self) -> bool:
+        return self._interpreter.leads_into(self._snapshot.top)
+
+    @cached_property
+    def _own_names(self) -> frozenset[str]:
+        """What a module of the repository may be called."""
+        names = run_git(self._snapshot.top, ["ls-files", "-z", "--recurse-submodules"])
+        parts = set(names.replace(b"\0", b"/").split(b"/"))
+        return frozenset(os.fsdecode(part.partition(b".")[0]) for part in parts)
 
     def _import_environment(self) -> dict[str, str]:
         if not self._is_editable:

@@ -49,9 +49,9 @@ class Linked:
 
 @dataclass(frozen=True)
 class LaidOver:
-    """What lies over the checkout: names relative to the project root, and the linked ones."""
+    """What lies over the checkout: names relative to the project root, and the file of each."""
 
-    names: tuple[str, ...] = ()
+    sources: Mapping[str, Path] = field(default_factory=dict)
     linked: tuple[Linked, ...] = ()
 
 
@@ -109,9 +109,9 @@ def lay_over(
     Raises:
         DataError: A file does not exist, cannot be read, or would leave the checkout.
     """
-    names: list[str] = []
+    sources: dict[str, Path] = {}
     linked: list[Linked] = []
-    for name, source in _files(data, project_root):
+    for name, source in list_files(data, project_root):
         target = _target(name, target_root, target_top)
         try:
             state = source.stat()
@@ -129,8 +129,8 @@ def lay_over(
                 f"The test data file {source} could not be laid at {name}: "
                 f"{error.strerror or error}."
             ) from error
-        names.append(name)
-    return LaidOver(tuple(names), tuple(linked))
+        sources[name] = source
+    return LaidOver(sources, tuple(linked))
 
 
 def check_unchanged(laid: LaidOver) -> None:
@@ -151,7 +151,12 @@ def check_unchanged(laid: LaidOver) -> None:
             )
 
 
-def _files(data: NotebookData, project_root: Path) -> Iterator[tuple[str, Path]]:
+def list_files(data: NotebookData, project_root: Path) -> Iterator[tuple[str, Path]]:
+    """Name relative to the project root and file of all that ``data`` lays.
+
+    Raises:
+        DataError: A file or folder does not exist.
+    """
     if data.root is not None:
         root = project_root / data.root
         if not root.is_dir():

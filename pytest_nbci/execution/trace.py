@@ -42,6 +42,7 @@ class Execution:
         stopped_at: Index of the cell that decided.
         reply: Content of that cell's execute_reply.
         owner: Module of the object that an AttributeError was about, where the kernel knows it.
+        exits_with_text: Whether SystemExit got a text, with which Python ends with code 1.
         exit: How the kernel ended, where it did.
         doubts: Indices of cells that the kernel answered but did not say to be done.
         limit_s: The limit that was passed, where one was.
@@ -60,6 +61,7 @@ class Execution:
     stopped_at: int | None = None
     reply: Mapping[str, Any] = field(default_factory=dict)
     owner: str = ""
+    exits_with_text: bool = False
     exit: Exit | None = None
     doubts: list[int] = field(default_factory=list)
     limit_s: float | None = None

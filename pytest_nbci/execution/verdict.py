@@ -105,7 +105,7 @@ def _line_alone(match: re.Match[str]) -> str:
 def _exit(case: Case) -> Verdict:
     code = _exit_code(case)
     missed = [cell for cell in case.cells if cell.status == "not run"]
-    if not missed and code in _GOOD_CODES:
+    if not missed and code in _GOOD_CODES and not case.execution.exits_with_text:
         return Verdict("passed")
     cure = "Remove the exit, or tag the cells after it skip-execution."
     if not missed:
@@ -130,9 +130,11 @@ def _called(case: Case, code: str) -> str:
         return f"exit {code}" if code.isdigit() else "an exit (or set -e)"
     if (exit_payload(case.execution.reply) or {}).get("shut_down"):
         return "shutting down its own kernel"
-    if code == "":
+    is_text = case.execution.exits_with_text
+    if code == "" and not is_text:
         return "exit()"
     is_value = code in _GOOD_CODES or code == "True" or code.lstrip("-").isdigit()
+    is_value = is_value and not is_text
     return f"sys.exit({code if is_value else repr(one_line(code, _LONGEST))})"
 
 

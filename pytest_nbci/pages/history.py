@@ -33,11 +33,20 @@ _AHEAD = 16  # sessions asked for at once
 
 @dataclass(frozen=True)
 class Result:
-    """One notebook's result in a list; ``key`` is that of the executed notebook."""
+    """One notebook's result in a list; ``key`` is that of the executed notebook.
+
+    ``reused_from`` is the session that it is from, where it stands for one that was not due.
+    """
 
     session: Session
     summary: Summary
     key: str
+    reused_from: str | None = None
+
+    @property
+    def word(self) -> str:
+        """What a list says of it."""
+        return self.summary.outcome if self.reused_from is None else "reused"
 
     def to_plain(self, url: str) -> dict[str, Any]:
         """Values for JSON; ``url`` is the store's."""
@@ -46,6 +55,7 @@ class Result:
             "time": self.session.started_at,
             "notebook": self.summary.notebook,
             "outcome": self.summary.outcome,
+            "reused_from": self.reused_from,
             "cause": self.summary.cause,
             "message": self.summary.message,
             "duration_s": self.summary.duration_s,
@@ -114,7 +124,10 @@ def find_results(store: Store, project: str, filters: Filters) -> Iterator[Resul
         if filters.since is not None and session.started_at < filters.since:
             return
         if filters.accept_session(session):
-            yield from (one for one in results(store, session) if filters.accept(one.summary))
+            found = results(store, session)
+            if filters.outcome is None:  # what was reused came of no run
+                found += reused(session)
+            yield from (one for one in found if filters.accept(one.summary))
 
 
 def sessions(store: Store, project: str) -> Iterator[Session]:
@@ -155,6 +168,20 @@ def results(store: Store, session: Session) -> list[Result]:
                 if planned.due and planned.notebook not in summaries:
                     summaries[planned.notebook] = summary_of(lost_record(session, planned.notebook))
     return [Result(session, summaries[name], f"{prefix}/{name}") for name in sorted(summaries)]
+
+
+def reused(session: Session) -> list[Result]:
+    """Earlier results that stand for notebooks which were not due in ``session``."""
+    return [
+        Result(
+            session,
+            Summary(planned.notebook, "passed", None, planned.why, 0.0),
+            f"{session_prefix(session.project, planned.reused_from)}/{planned.notebook}",
+            planned.reused_from,
+        )
+        for planned in session.plan
+        if not planned.due and planned.reused_from is not None
+    ]
 
 
 def _left_behind(store: Store, prefix: str) -> Iterator[Summary]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_nbci.records import Record, Session
+from pytest_nbci.selection.state import State
 from pytest_nbci.store import PART_SUFFIX
 from tests.project import PLAIN, Project, Ran
 
@@ -147,10 +148,16 @@ class Row:
         return sorted(found)
 
     def strange_files(self) -> list[str]:
-        """Files in the results folder that are neither of a result nor temporary ones."""
+        """Files in the results folder that are neither of a result nor temporary ones.
+
+        What passed is kept for the next session; a file of that is whole, or it is not there.
+        """
         known = (".ipynb", ".ipynb.html", ".ipynb.json", "_session.json", "index.html", PART_SUFFIX)
         found = self.project.root.glob(".nbci/results/**/*")
-        return [str(path) for path in found if path.is_file() and not path.name.endswith(known)]
+        files = [path for path in found if path.is_file() and not path.name.endswith(known)]
+        passed = [path for path in files if "_passed" in path.parts]
+        assert all(State.from_json(path.read_bytes()).entries for path in passed)
+        return [str(path) for path in files if path not in passed]
 
     def listed(self) -> dict[str, str]:
         """What ``nbci runs`` says of each notebook."""

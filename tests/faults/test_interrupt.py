@@ -15,7 +15,7 @@ import pytest
 
 from pytest_nbci.records import Record, Session
 from tests.faults.kills import Running, close, processes, start, wait_until
-from tests.project import PLAIN, Project
+from tests.project import PLAIN, Project, without_coverage
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
 
@@ -39,11 +39,6 @@ def write_notebooks(project: Project) -> None:
     )
     project.notebook("c.ipynb", "1")
     project.commit()
-
-
-def without_coverage() -> dict[str, str]:
-    """Coverage has a handler for SIGTERM, and ours lets others be."""
-    return dict.fromkeys((name for name in os.environ if name.startswith("COVERAGE_")), "")
 
 
 def wait_for_the_second(project: Project, scratch: Path) -> None:

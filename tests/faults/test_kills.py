@@ -48,7 +48,8 @@ def test_a_killed_worker_loses_its_notebook_and_the_others_go_on(project: Projec
 
 
 def test_what_needs_a_lost_notebook_runs_it_again(project: Project):
-    project.table('[[tool.nbci.notebook]]\npath = "b.ipynb"\nneeds = ["a.ipynb"]')
+    rule = '[[tool.nbci.notebook]]\npath = "b.ipynb"\nneeds = ["a.ipynb"]'
+    project.table(f"warm = false\n{rule}")  # below a server, the grandparent is another
     once = project.root.parent / "killed"
     # Its grandparent is the worker: the guardian stands between.
     kills = (

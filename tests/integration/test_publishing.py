@@ -73,7 +73,9 @@ def bucket(minio: Minio) -> str:
 
 
 def expected_keys(prefix: str) -> set[str]:
+    project, _, session = prefix.rsplit("/", 2)
     keys = {f"{prefix}/_session.json", f"{prefix}/writes.files/out/a.csv"}
+    keys.add(f"{project}/_passed/main/{session}.json")
     for name in NOTEBOOKS:
         keys |= {f"{prefix}/{name}{suffix}" for suffix in ("", ".html", ".json", ".mlflow.json")}
     return keys

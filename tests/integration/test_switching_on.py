@@ -82,6 +82,8 @@ def test_with_a_table_k_runs_just_that_notebook_and_publishes_nothing(two_notebo
     assert everything_below(two_notebooks.root / ".nbci") - everything_below_results(ran.root) == {
         ".gitignore",
         "results",
+        "selection",
+        "selection/sources.json",
     }
     assert "published" not in ran.out
 

@@ -26,6 +26,14 @@ EXITS: dict[str, Row] = {
         "exit", 1, "sys.exit('no data today') ended", "import sys; sys.exit('no data today')", "1"
     ),
     "sys_exit_text_last": fails("exit", 1, "non-zero", "import sys; sys.exit('no data today')"),
+    "sys_exit_empty_text_last": fails(
+        "exit",
+        1,
+        "sys.exit('') ended the notebook with a non-zero code",
+        "import sys; sys.exit('')",
+    ),
+    "sys_exit_zero_as_text_last": fails("exit", 1, "sys.exit('0')", "import sys; sys.exit('0')"),
+    "sys_exit_none_last": passes("import sys; sys.exit(None)"),
     "sys_exit_tagged": passes(raising("import sys; sys.exit(2)"), "1"),
     "system_exit_raised": fails("exit", 1, "cell 2 never ran", "raise SystemExit", "1"),
     "system_exit_three_last": fails("exit", 1, "sys.exit(3)", "raise SystemExit(3)"),

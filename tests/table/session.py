@@ -51,10 +51,10 @@ class Told:
     left: list[str]
 
 
-def write_rows(root: Path, names: Iterable[str] = ROWS) -> Project:
+def write_rows(root: Path, names: Iterable[str] = ROWS, settings: str = "") -> Project:
     """A project with the notebooks of the rows, committed; kernels lie beside it."""
     project = Project.create(root)
-    project.table(f"timeout = {TIMEOUT_S}")
+    project.table(f"timeout = {TIMEOUT_S}\n{settings}")
     kernels.write_kernelspecs(root.parent / "jupyter")
     for name, text in MODULES.items():
         project.write(name, text)
@@ -71,7 +71,7 @@ def write_rows(root: Path, names: Iterable[str] = ROWS) -> Project:
 
 def run_rows(project: Project, *arguments: str, **environment: str) -> Told:
     """Run pytest on them in one session."""
-    mark, before = uuid.uuid4().hex, set(_processes())
+    mark, before = uuid.uuid4().hex, set(processes())
     ran = project.run(
         *(sys.executable, "-m", "pytest", *PLAIN),
         *("-q", "-rA", "--junitxml=junit.xml", *arguments),
@@ -85,7 +85,7 @@ def run_rows(project: Project, *arguments: str, **environment: str) -> Told:
         ran,
         dict(_summary_lines(ran.out)),
         {f"{case.get('classname')}::{case.get('name')}": case for case in junit.iter("testcase")},
-        _left_behind(project.root, mark, before),
+        left_behind(project.root, mark, before),
     )
 
 
@@ -144,14 +144,15 @@ def _junit(case: ET.Element) -> tuple[str, str]:
     return "", ""
 
 
-def _processes() -> list[str]:
+def processes() -> list[str]:
+    """Ids of all processes."""
     return [path.name for path in Path("/proc").glob("[0-9]*")]
 
 
-def _left_behind(root: Path, mark: str, before: set[str]) -> list[str]:
+def left_behind(root: Path, mark: str, before: set[str]) -> list[str]:
     """New processes that carry the session's mark, or work in its checkout or project."""
     found = []
-    for pid in set(_processes()) - before - {str(os.getpid())}:
+    for pid in set(processes()) - before - {str(os.getpid())}:
         with suppress(OSError):
             folder = Path("/proc", pid)
             words = (folder / "environ").read_bytes() + (folder / "cmdline").read_bytes()

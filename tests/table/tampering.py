@@ -35,7 +35,7 @@ ROWS: dict[str, Row] = {
         "cell_error",
         2,
         "Too many open files",
-        "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (5, 5))",
+        "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))",
         "open('pyproject.toml')",
         "1",
     ),

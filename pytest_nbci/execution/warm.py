@@ -1,0 +1,142 @@
+"""Warm kernels: forked by a server that has imported what a kernel and its notebook import.
+
+Each notebook still has a process of its own. A server is one for an environment and a set of
+imported modules; the three used last are kept, and each is forked from the first, whose imports
+it shares. warm_server.py is the other side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_nbci.execution.preload import Wanted
+from pytest_nbci.execution.processes import MARK
+
+_SERVER = Path(__file__).with_name("warm_server.py")
+_KEPT = 3
+_END_S = 2.0
+
+
+@dataclass(frozen=True)
+class Spare:
+    """A forked kernel that waits for its order.
+
+    Attributes:
+        connection: Its guardian's socket.
+        channel: Where its order goes.
+        environment: The variables of its server; the kernel itself has set others meanwhile.
+    """
+
+    connection: socket.socket
+    channel: socket.socket
+    environment: Mapping[str, str]
+
+    async def order(self, cwd: str, environment: Mapping[str, str]) -> None:
+        """Let it run in ``cwd``, with those of the variables that its server lacks.
+
+        Raises:
+            OSError: It ended.
+        """
+        own = dict(environment.items() - self.environment.items())
+        data = json.dumps({"cwd": cwd, "environment": own}).encode()
+        loop = asyncio.get_running_loop()
+        with self.channel:
+            self.channel.setblocking(False)  # noqa: FBT003 - the library's interface
+            await loop.sock_sendall(self.channel, data + b"\n")
+            if not await loop.sock_recv(self.channel, 1):
+                raise OSError("it ended before it was ready")
+
+    def discard(self) -> None:
+        """End it."""
+        for one in (self.channel, self.connection):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)  # also for a process that holds a copy
+            one.close()
+
+
+class WarmServers:
+    """The servers of one worker; ``close`` ends them with every kernel of theirs.
+
+    Args:
+        environment: The variables of its kernels, those apart that each kernel has for itself.
+        log: A file for what a server writes.
+    """
+
+    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+        self.environment = dict(environment)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, str(_SERVER), str(theirs.fileno())],
+                env={**environment, MARK: "server"},
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        self._servers: dict[Wanted, socket.socket] = {(): ours}
+
+    def fork(
+        self, arguments: Sequence[str], folder: Path, lines: Sequence[str], modules: Wanted
+    ) -> Spare:
+        """A kernel that waits for its order.
+
+        Args:
+            arguments: Those of a cold one.
+            folder: Where its files are.
+            lines: Code that it runs at its start, after the files that every kernel runs.
+            modules: What it has imported.
+
+        Raises:
+            OSError: The server is gone.
+        """
+        server = self._server(modules)
+        ours, theirs = socket.socketpair()
+        channel, its_end = socket.socketpair()
+        message = {"arguments": list(arguments), "folder": str(folder), "lines": list(lines)}
+        with theirs, its_end:
+            try:
+                _send(server, message, [theirs.fileno(), its_end.fileno()])
+            except OSError:
+                ours.close()
+                channel.close()
+                raise
+        return Spare(ours, channel, self.environment)
+
+    def close(self) -> None:
+        """End all servers."""
+        for server in self._servers.values():
+            with contextlib.suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+            server.close()
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _server(self, modules: Wanted) -> socket.socket:
+        known = self._servers.pop(modules, None)
+        if known is None:
+            known, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                _send(self._servers[()], {"modules": modules}, [theirs.fileno()])
+        self._servers[modules] = known  # the youngest is the last
+        for oldest in list(self._servers)[: -_KEPT - 1]:
+            if oldest:
+                self._servers.pop(oldest).close()
+        return known
+
+
+def _send(server: socket.socket, message: Mapping[str, object], descriptors: list[int]) -> None:
+    socket.send_fds(server, [json.dumps(message).encode()], descriptors)
