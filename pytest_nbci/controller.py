@@ -105,7 +105,10 @@ class Controller:
     @cached_property
     def _described(self) -> Context:
         """The session's context with its commit, which takes a library to read."""
-        return self._session.describe()
+        try:
+            return self._session.describe()
+        except NbciError as error:
+            raise pytest.UsageError(str(error)) from error
 
     @property
     def _nothing_is_due(self) -> bool:

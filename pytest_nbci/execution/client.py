@@ -118,9 +118,10 @@ class Client(NotebookClient):  # type: ignore[misc]
         is_dead = False
         while not (self.reply and self.is_idle):
             had_reply = bool(self.reply)
-            if self._take_outputs() or self._take_reply():
+            # The reply first: a cell that ended in time is no timeout while its flood still comes.
+            if any([self._take_reply(), self._take_outputs()]):
                 is_dead = False
-            elif not self._poller.poll(math.ceil(min(_PAUSE_S, limit_s) * 1000)):
+            elif not self._wait(math.ceil(min(_PAUSE_S, limit_s) * 1000)):
                 if is_dead:  # and what it sent before has arrived
                     raise DeadKernelError("Kernel died")
                 is_dead = not await self.km.is_alive()
@@ -131,6 +132,11 @@ class Client(NotebookClient):  # type: ignore[misc]
                 if self.reply:
                     return
                 raise CellTimeoutError("The limit of the cell is over")
+
+    def _wait(self, milliseconds: int) -> bool:
+        """Wait for what is still to come; what is put out after a cell's end is left alone."""
+        awaited = self._shell if self.is_idle else self._poller
+        return bool(awaited.poll(milliseconds))
 
     def _take_reply(self) -> bool:
         """Take an answer that has arrived; False where none has."""
