@@ -194,7 +194,7 @@ def new_minio(folder: Path) -> Minio:
             "--quiet",
         ],
         port=port,
-        health="/minio/health/live",
+        health="/minio/health/cluster",  # "live" comes before it takes requests
         log=folder / "minio.log",
         env={
             "MINIO_ROOT_USER": USER,
