@@ -125,20 +125,20 @@ def _each_line(text: str) -> Iterator[str]:
 def _runs(line: str, style: _Style) -> tuple[list[tuple[str, _Style]], _Style]:
     """The stretches of one style in a line, and the style at its end."""
     runs: list[tuple[str, _Style]] = []
-    run = ""
+    pieces: list[str] = []
     position = 0
     for match in _SEQUENCE.finditer(line):
-        run += line[position : match.start()]
+        pieces.append(line[position : match.start()])
         position = match.end()
         parameters = match[1]
         if parameters is None:
             continue
         changed = _apply(style, parameters)
         if changed is not style:
-            run = _add(runs, run, style)
+            pieces = [_add(runs, "".join(pieces), style)]
             style = changed
-    run += line[position:]
-    _add(runs, run, style)
+    pieces.append(line[position:])
+    _add(runs, "".join(pieces), style)
     return runs, style
 
 
