@@ -18,6 +18,7 @@ from pytest_nbci.selection.reach import (
     Step,
     add_named,
     add_step,
+    names_no_folder,
 )
 from pytest_nbci.selection.sources import CONFIG, NOTEBOOK, PYTHON, Sources, kind_of
 from pytest_nbci.selection.tree import ALL, BELOW, DATA, SOURCES, Tree, is_outside
@@ -56,11 +57,13 @@ class Graph:
                 anywhere=any(step.computes_roots for step in steps),
             )
             if wider is context:
-                named = {
-                    folder for folder, kind in found.folders.items() if kind != SOURCES + BELOW
-                }
-                if any(step.probes for step in steps) and named <= {*context.working}:
-                    found.add_folder("", DATA + BELOW)
+                if any(step.probes for step in steps) and names_no_folder(found, context):
+                    # git keeps no empty folder, so what is named may just not be there.
+                    missing = found.missing - {*context.working}
+                    for one in missing:
+                        found.add_folder(one, DATA)
+                    if not missing:
+                        found.add_folder("", DATA + BELOW)
                 return found
             context = wider
 
@@ -216,11 +219,23 @@ class Graph:
                     is_found = add_named(found, partly, named)
             if not is_found and partly is None:
                 named.present |= self._called(place.path, path)
+                if "/" in place.path and not posixpath.splitext(place.path)[1]:
+                    named.missing |= self._above(place, bases, path)
+
+    def _above(self, place: Place, bases: Sequence[str], file: str) -> set[str]:
+        """The folders in which a file or folder of this name may come."""
+        found = (self._located(place, base, file) for base in bases)
+        folders = {posixpath.dirname(path) for path in found if path is not None}
+        return {folder for folder in folders if folder and folder in self._tree.folders}
 
     def _may_name(self, word: str) -> bool:
         """Whether anything in the tree is called like the end of ``word``: most are no names."""
-        name = posixpath.basename(word.rstrip("/"))
-        return name in self._tree.by_name or name in self._folder_names
+        folder, name = posixpath.split(word.rstrip("/"))
+        return (
+            name in self._tree.by_name
+            or name in self._folder_names
+            or posixpath.basename(folder) in self._folder_names
+        )
 
     @cached_property
     def _folder_names(self) -> set[str]:

@@ -20,6 +20,7 @@ class Reach:
             names.
         roots: Folders on ``sys.path``.
         lists: Some of the code lists folders that only a run knows.
+        missing: Folders in which one is named that is not there: it counts as soon as it is.
     """
 
     files: dict[str, str] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class Reach:
     folders: dict[str, str] = field(default_factory=dict)
     roots: set[str] = field(default_factory=set)
     lists: bool = False
+    missing: set[str] = field(default_factory=set)
 
     def add_folder(self, folder: str, kind: str) -> None:
         """Have names in ``folder`` count, beside those that do already."""
@@ -70,11 +72,12 @@ def add_step(reach: Reach, other: Reach) -> None:
         reach.add_folder(folder, kind)
     reach.present |= other.present
     reach.lists = reach.lists or other.lists
+    reach.missing |= other.missing
 
 
-def names_nothing(reach: Reach, context: Context) -> bool:
+def names_no_folder(reach: Reach, context: Context) -> bool:
     """Whether no folder is named where what is looked for may be."""
-    named = {folder for folder, kind in reach.folders.items() if not kind.startswith(SOURCES)}
+    named = {folder for folder, kind in reach.folders.items() if kind != SOURCES + BELOW}
     return named <= {*context.working}
 
 

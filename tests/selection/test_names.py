@@ -11,6 +11,12 @@ from pytest_nbci.selection import Readings
 from tests.project import Project
 from tests.selection.repositories import Analysed, passed_folder
 
+LATER = """
+import json
+from pathlib import Path
+for folder in json.load(open('../later.json')):
+    (Path('..') / folder / f'v{folder}.csv').exists()
+"""
 # What it does, what its run opened and listed, and a new file that may change what it comes to.
 SEES = {
     "a probe with a computed name": (
@@ -154,6 +160,16 @@ SEES = {
         Readings((), {"src"}),
         "src/b.py",
     ),
+    "a folder that comes later": (
+        "import pathlib\nfor one in [pathlib.Path('../data/later')]: (one / name).exists()",
+        Readings((), ()),
+        "data/later/x.csv",
+    ),
+    "a folder that a configuration names and that comes later": (
+        LATER,
+        Readings({"later.json"}, ()),
+        "data/later/x.csv",
+    ),
     "what the standard library imports": ("import helper", Readings((), {"nb"}), "nb/colorsys.py"),
     "what an installed package imports": (
         "import sys; sys.path.append('../src')",
@@ -180,6 +196,7 @@ def watched(repo: Analysed) -> Analysed:
         "    return (Path(__file__).parents[1] / 'plugins/x').with_name(f'{name}.csv').exists()\n",
     )
     project.write("conf.json", '{"folders": ["other"]}')
+    project.write("later.json", '["data/later"]')
     folders = ("data", "data/deep", "other", "docs", "nb", "src", "plugins")
     lists = "".join(f"os.listdir('../{folder}')\n" for folder in folders)
     project.notebook("nb/z.ipynb", f"import os\n{lists}")
@@ -236,6 +253,7 @@ def test_a_file_that_goes_makes_who_may_have_looked_for_it_due(watched: Analysed
             Readings((), ()),
             "nb/b.py",
         ),
+        (LATER, Readings({"later.json"}, ()), "other/y.csv"),
     ],
 )
 def test_a_new_file_makes_nobody_due_who_cannot_mean_it(
