@@ -146,13 +146,10 @@ def _serve(control: socket.socket, guardian: Any) -> Any:
         _import_quietly(message["modules"])
         return _serve(socket.socket(fileno=descriptors[0]), guardian)
     connection, channel = descriptors
-    is_kernel = False
 
     def start() -> int:
-        nonlocal is_kernel
         pid = os.fork()
         if pid == 0:
-            is_kernel = True
             raise _KernelStartsError
         os.close(channel)
         return pid
@@ -270,7 +267,7 @@ def _end(known: frozenset[str]) -> None:
     atexit._run_exitfuncs()  # noqa: SLF001 - the same
     for name in sys.modules.keys() - known:
         del sys.modules[name]
-    gc.collect()
+    gc.collect()  # closes what only a cycle holds
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:
             with contextlib.suppress(OSError, ValueError):

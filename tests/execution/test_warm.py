@@ -39,7 +39,7 @@ print(json.dumps({
     "limits": [resource.getrlimit(n) for n in range(10)],
     "locale": [locale.getlocale(locale.LC_CTYPE), locale.getpreferredencoding()],
     "atexit": atexit._ncallbacks(),
-    "threads": sorted(thread.name.split("-")[0] for thread in threading.enumerate()),
+    "threads": sorted(type(thread).__name__ for thread in threading.enumerate()),
     "leads": [os.getpgid(0) == os.getpid(), os.getsid(0) == os.getpid()],
     "parent": os.environ["JPY_PARENT_PID"] == str(os.getppid()),
     "gc": [gc.get_threshold(), gc.isenabled()], "recursion": sys.getrecursionlimit(),
@@ -47,6 +47,7 @@ print(json.dumps({
     "tracing": [str(sys.gettrace()), str(sys.getprofile()), sys.getswitchinterval()],
     "magics": sorted(get_ipython().magics_manager.magics["line"]),
     "history": get_ipython().history_manager.hist_file,
+    "profile": [os.path.basename(get_ipython().ipython_dir), os.environ["IPYTHONDIR"][-10:]],
 }))
 """
 RANDOM = "import random, numpy\nprint(random.random(), numpy.random.random(), hash('x') != 0)"
@@ -55,6 +56,12 @@ import matplotlib, matplotlib.pyplot as plt
 print(matplotlib.get_backend())
 plt.plot([1, 3, 2])
 plt.show()
+"""
+WARNS = """
+import numpy
+import warnings
+print(warnings.showwarning.__module__)
+warnings.warn("seen")
 """
 PROCESSES = """
 import multiprocessing, os, subprocess, sys
@@ -71,6 +78,7 @@ def write(project: Project, setting: str) -> Project:
     project.notebook("random1.ipynb", RANDOM)
     project.notebook("random2.ipynb", RANDOM)
     project.notebook("plot.ipynb", PLOT)
+    project.notebook("warns.ipynb", WARNS)
     project.notebook("processes.ipynb", PROCESSES)
     project.commit()
     return project
@@ -120,6 +128,18 @@ def test_pictures_are_the_same(both: tuple[Path, Path]):
     assert picture["data"]["image/png"] == cold_picture["data"]["image/png"]
 
 
+def test_warnings_are_shown_alike(both: tuple[Path, Path]):
+    said, cold_said = (
+        [
+            output["text"].partition(": ")[-1] or output["text"]
+            for output in outputs(one, "warns.ipynb")
+        ]
+        for one in both
+    )
+    assert said == cold_said
+    assert "UserWarning: seen" in said[-1]
+
+
 def test_processes_of_a_notebook_work(both: tuple[Path, Path]):
     texts = [outputs(folder, "processes.ipynb")[0]["text"] for folder in both]
     assert texts[0] == texts[1] == "[2, 4, 6]\n1\n\n"
@@ -152,16 +172,41 @@ def test_a_module_of_the_repository_wins_over_a_library_of_its_name(project: Pro
     assert project.pytest().outcomes == {"passed": 1}
 
 
-def test_a_warning_at_an_import_stays_the_notebooks(project: Project, tmp_path: Path):
+# What an import does, and what each notebook must find that makes it.
+AT_IMPORT = {
+    "warning": ("import warnings\nwarnings.warn('old')", "print('nothing else')"),
+    "thread": (
+        "import threading\nthread = threading.Timer(100, print)\nthread.daemon = True\nthread.start()",
+        "assert networkx.thread.is_alive() and networkx.thread in threading.enumerate()",
+    ),
+    "variable": (
+        "import os\nos.environ['NETWORKX_PROCESS'] = str(os.getpid())",
+        "assert os.environ['NETWORKX_PROCESS'] == str(os.getpid())",
+    ),
+}
+
+
+@pytest.mark.parametrize("effect", AT_IMPORT)
+def test_what_an_import_does_besides_is_done_in_the_notebook(
+    project: Project, tmp_path: Path, effect: str
+):
+    code, check = AT_IMPORT[effect]
     package = tmp_path / "site" / "networkx"
     package.mkdir(parents=True)
-    (package / "__init__.py").write_text("import warnings\nwarnings.warn('old')\n")
-    project.notebook("a.ipynb", "import networkx")
+    (package / "__init__.py").write_text(code)
+    for name in "ab":
+        project.notebook(f"{name}.ipynb", "import networkx", f"import os, threading\n{check}")
     project.commit()
-    found = [str(package.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    ran = project.pytest(PYTHONPATH=os.pathsep.join(found))
-    assert "UserWarning: old" in ran.text_of("a.ipynb")
-    assert ran.record("a.ipynb").warnings == ()
+    ran = project.pytest(PYTHONPATH=path_of(package.parent))
+    assert ran.outcomes == {"passed": 2}, ran.out
+    for name in "ab":
+        assert ("UserWarning: old" in ran.text_of(f"{name}.ipynb")) is (effect == "warning")
+        assert ran.record(f"{name}.ipynb").warnings == ()
+
+
+def path_of(*folders: Path) -> str:
+    """PYTHONPATH with these folders before those that it has."""
+    return os.pathsep.join([*map(str, folders), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def read(tmp_path: Path, *cells: str | Cell) -> Notebook:
@@ -170,22 +215,43 @@ def read(tmp_path: Path, *cells: str | Cell) -> Notebook:
     return load(path, "a.ipynb")
 
 
-def test_only_what_the_notebook_imports_itself_is_imported_ahead(tmp_path: Path):
-    notebook = read(
-        tmp_path,
-        "%matplotlib inline\nimport numpy as np, os\nfrom matplotlib import pyplot as plt",
-        "!pip list\nif False:\n    import scipy\ndef f():\n    import sklearn",
-        "from . import pandas\nimport tensorflow, plotly",
-        "import seaborn as (",
-        Cell("import sympy", ("skip-execution",)),
-    )
-    expected = (("numpy", None), ("matplotlib", "pyplot"))
-    assert modules_to_preload(notebook, ()) == expected
-    assert modules_to_preload(notebook, {"numpy"}) == expected[1:]
+NUMPY, SCIPY, PYPLOT = ("numpy", None), ("scipy", None), ("matplotlib", "pyplot")
+AHEAD: dict[str, tuple[tuple[str | Cell, ...], tuple[object, ...]]] = {
+    "all": (
+        (
+            "%matplotlib inline\nimport numpy as np, os\nfrom matplotlib import pyplot",
+            "import scipy",
+        ),
+        (NUMPY, PYPLOT, SCIPY),
+    ),
+    "constants": (('"""A report."""\nn = 3\nimport numpy', "import scipy"), (NUMPY, SCIPY)),
+    "call": (("import numpy\nn = f()\nimport pandas", "import scipy"), (NUMPY,)),
+    "magic": (("import numpy\n%pip install x\nimport pandas", "import scipy"), (NUMPY,)),
+    "shell": (("!pip list\nimport pandas", "import scipy"), ()),
+    "conditional": (("import numpy\nif x:\n    import pandas", "import scipy"), (NUMPY,)),
+    "function": (("def f():\n    import pandas", "import scipy"), ()),
+    "broken": (("import pandas as (", "import scipy"), ()),
+    "relative": (("from . import pandas\nfrom .sklearn import svm\nimport numpy",), (NUMPY,)),
+    "unknown": (("import tensorflow, plotly, numpy",), (NUMPY,)),
+    "skipped": ((Cell("import sympy\nf()", ("skip-execution",)), "import scipy"), (SCIPY,)),
+    "text": ((Cell("import sympy", kind="markdown"), "import scipy"), (SCIPY,)),
+}
+
+
+@pytest.mark.parametrize("name", AHEAD)
+def test_only_what_the_notebook_imports_first_is_imported_ahead(tmp_path: Path, name: str):
+    cells, expected = AHEAD[name]
+    assert modules_to_preload(read(tmp_path, *cells), ()) == expected
+
+
+def test_what_the_repository_may_have_itself_is_not_imported_ahead(tmp_path: Path):
+    notebook = read(tmp_path, "import numpy, seaborn\nfrom matplotlib import pyplot")
+    assert modules_to_preload(notebook, {"numpy"}) == (("seaborn", None), PYPLOT)
+    assert modules_to_preload(notebook, {"matplotlibrc"}) == (NUMPY,)
 
 
 LEFT_OPEN = """
-import atexit, threading, time
+import atexit, os, sys, threading, time
 import left
 mine = open("mine.txt", "w")
 mine.write("mine")
@@ -196,6 +262,8 @@ class Ends:
     def __del__(self): open("deleted.txt", "w").write("deleted")
 ends = Ends()
 atexit.register(lambda: open("handler.txt", "w").write("handler"))
+os.dup2(os.open("stdout.txt", os.O_WRONLY | os.O_CREAT), 1)
+sys.__stdout__.write("stdout")
 threading.Timer(0.3, lambda: open("thread.txt", "w").write("thread")).start()
 """
 
@@ -205,7 +273,7 @@ def test_what_a_notebook_leaves_open_is_written_at_its_end(project: Project, is_
     project.table(f"warm = {is_warm}")
     project.write("left.py", "file = open('module.txt', 'w')\nfile.write('module')\n")
     project.notebook("a.ipynb", LEFT_OPEN)
-    names = ("mine", "loop", "deleted", "handler", "thread", "module")
+    names = ("mine", "loop", "deleted", "handler", "thread", "module", "stdout")
     project.notebook(
         "b.ipynb",
         f"print([open(name + '.txt').read() for name in {names}])",
@@ -268,19 +336,115 @@ def nbci_test_data(tmp_path):
 def test_what_an_interpreter_reads_in_its_folder_is_read_there(project: Project, is_warm: str):
     project.table(f"warm = {is_warm}")
     project.write("src/mine.py", "x = 1\n")
-    project.write("matplotlibrc", "lines.linewidth: 7\n")
     project.notebook("a.ipynb", "import mine")
+    project.commit()
+    ran = project.pytest(PYTHONPATH=path_of(Path("src")))
+    assert ran.outcomes == {"passed": 1}, ran.out
+
+
+@pytest.mark.parametrize("is_warm", ["true", "false"])
+def test_matplotlib_reads_the_settings_beside_the_notebook(project: Project, is_warm: str):
+    project.table(f"warm = {is_warm}")
+    project.write("matplotlibrc", "lines.linewidth: 7\n")
     project.notebook(
-        "b.ipynb", "import matplotlib\nassert matplotlib.rcParams['lines.linewidth'] == 7"
+        "a.ipynb", "import matplotlib\nassert matplotlib.rcParams['lines.linewidth'] == 7"
     )
     project.commit()
-    paths = ["src", *filter(None, [os.environ.get("PYTHONPATH")])]
-    ran = project.pytest(PYTHONPATH=os.pathsep.join(paths))
+    ran = project.pytest()
+    assert ran.outcomes == {"passed": 1}, ran.out
+
+
+@pytest.mark.parametrize("is_warm", ["true", "false"])
+def test_a_startup_file_runs_where_the_notebook_does(
+    project: Project, tmp_path: Path, is_warm: str
+):
+    project.table(f"warm = {is_warm}")
+    startup = tmp_path / "startup.py"
+    startup.write_text("import os\nwhere = os.getcwd()\n")
+    project.notebook("a.ipynb", "import os\nassert where == os.getcwd()")
+    project.commit()
+    ran = project.pytest(PYTHONSTARTUP=str(startup))
+    assert ran.outcomes == {"passed": 1}, ran.out
+
+
+@pytest.mark.parametrize("is_warm", ["true", "false"])
+def test_a_folder_of_modules_may_come_after_the_servers(
+    project: Project, tmp_path: Path, is_warm: str
+):
+    project.table(f"warm = {is_warm}")
+    later = tmp_path / "later"
+    project.write("conftest.py", LATER.format(folder=str(later)))
+    project.notebook("a.ipynb", "import fresh")
+    project.commit()
+    ran = project.pytest(PYTHONPATH=path_of(later))
+    assert ran.outcomes == {"passed": 1}, ran.out
+
+
+LATER = """
+import pathlib, pytest
+
+@pytest.fixture(autouse=True)
+def later():
+    folder = pathlib.Path({folder!r})
+    folder.mkdir()
+    (folder / "fresh.py").write_text("")
+"""
+
+
+CHANGES = """
+import os, pytest, resource, shutil
+
+@pytest.fixture(autouse=True)
+def change(request):
+    if "b.ipynb" in request.node.nodeid:
+        {change}
+"""
+# What a fixture of the second notebook changes, how its kernel sees it, and what it then sees.
+SURROUNDINGS = {
+    "umask": ("os.umask(0o077)", "oct(os.umask(0))", "0o77"),
+    "priority": ("os.nice(3)", "os.getpriority(os.PRIO_PROCESS, 0) >= 3", "True"),
+    "limit": (
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (777, 777))",
+        "resource.getrlimit(resource.RLIMIT_NOFILE)[1]",
+        "777",
+    ),
+    "processors": (
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})",
+        "len(os.sched_getaffinity(0))",
+        "1",
+    ),
+    "variable": ("os.environ['WHICH'] = 'second'", "os.environ.get('WHICH')", "second"),
+    "package": ("shutil.move(FOLDER + 'new', FOLDER + 'networkx')", "networkx.version", "2"),
+}
+
+
+@pytest.mark.parametrize("is_warm", ["true", "false"])
+@pytest.mark.parametrize("changed", SURROUNDINGS)
+def test_what_a_fixture_changes_holds_for_its_kernel(
+    project: Project, tmp_path: Path, changed: str, is_warm: str
+):
+    change, seen, expected = SURROUNDINGS[changed]
+    project.table(f"warm = {is_warm}")
+    site = tmp_path / "site-packages"
+    for name, version in (("networkx", 1), ("new", 2)):
+        (site / name).mkdir(parents=True)
+        (site / name / "__init__.py").write_text(f"version = {version}\n")
+    if changed == "package":
+        change = f"shutil.rmtree(FOLDER + 'networkx')\n        {change}"
+    change = change.replace("FOLDER", repr(f"{site}/"))
+    project.write("conftest.py", CHANGES.format(change=change))
+    for name in "ab":
+        project.notebook(f"{name}.ipynb", "import networkx", f"import os, resource\nprint({seen})")
+    project.commit()
+    ran = project.pytest(PYTHONPATH=path_of(site))
     assert ran.outcomes == {"passed": 2}, ran.out
+    assert ran.text_of("b.ipynb") == f"{expected}\n"
+    assert ran.text_of("a.ipynb") != f"{expected}\n" or changed in {"processors", "priority"}
+    assert all(ran.record(f"{name}.ipynb").warnings == () for name in "ab")
 
 
 FIXTURES = """
-import multiprocessing, os, pytest, time
+import multiprocessing, pytest, time
 
 @pytest.fixture(autouse=True)
 def child():
@@ -288,26 +452,19 @@ def child():
     process.start()
     yield
     process.kill()
-
-@pytest.fixture(autouse=True, scope="session")
-def mask():
-    os.umask(0o077)
-    os.nice(3)
 """
 
 
 @pytest.mark.parametrize("is_warm", ["true", "false"])
-def test_what_fixtures_do_to_the_process_holds_for_kernels(project: Project, is_warm: str):
+def test_a_process_that_a_fixture_forks_holds_nothing_up(project: Project, is_warm: str):
     project.table(f"warm = {is_warm}")
     project.write("conftest.py", FIXTURES)
-    seen = "import os\nprint(oct(os.umask(0)), os.getpriority(os.PRIO_PROCESS, 0) >= 3)"
     for name in "ab":
-        project.notebook(f"{name}.ipynb", seen)
+        project.notebook(f"{name}.ipynb", "1")
     project.commit()
     begun = time.monotonic()
     ran = project.pytest()
     assert ran.outcomes == {"passed": 2}, ran.out
-    assert [ran.text_of(f"{name}.ipynb") for name in "ab"] == ["0o77 True\n"] * 2
     assert all(ran.record(f"{name}.ipynb").warnings == () for name in "ab")
     assert time.monotonic() - begun < 25  # it does not wait for the fixture's child
 

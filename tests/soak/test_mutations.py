@@ -1,4 +1,4 @@
-"""Mutation check: for each cause, a line of ours without which the table turns red."""
+"""Mutation check: for each cause and cure, a line of ours without which a test turns red."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pytest_nbci
-from tests.table.mutations import MUTATIONS, Mutation
+from tests.table.mutations import FIDELITY, MUTATIONS, Mutation
 from tests.table.session import disagreements, run_rows, write_rows
 
 pytestmark = pytest.mark.soak
@@ -23,14 +23,24 @@ REPOSITORY = Path(__file__).parent.parent.parent
 @pytest.mark.parametrize("cause", MUTATIONS)
 def test_without_its_line_a_cause_is_not_found(tmp_path: Path, cause: str):
     mutation = MUTATIONS[cause]
-    mutated = tmp_path / "mutated"
+    assert is_red(mutation, tmp_path, mutate(mutation, tmp_path))
+
+
+@pytest.mark.parametrize("cure", FIDELITY)
+def test_without_its_cure_a_warm_kernel_differs(tmp_path: Path, cure: str):
+    mutation = FIDELITY[cure]
+    assert is_red_test(mutation.test, mutate(mutation, tmp_path))
+
+
+def mutate(mutation: Mutation, folder: Path) -> str:
+    """A folder with the package and the one line changed in it."""
+    mutated = folder / "mutated"
     shutil.copytree(PACKAGE, mutated / "pytest_nbci", ignore=shutil.ignore_patterns("__pycache__"))
     path = mutated / "pytest_nbci" / mutation.file
     lines = path.read_text().splitlines()
     lines[lines.index(mutation.line)] = mutation.instead
     path.write_text("\n".join(lines) + "\n")
-
-    assert is_red(mutation, tmp_path, str(mutated))
+    return str(mutated)
 
 
 def is_red(mutation: Mutation, folder: Path, mutated: str) -> bool:
@@ -44,9 +54,9 @@ def is_red(mutation: Mutation, folder: Path, mutated: str) -> bool:
 
 
 def is_red_test(test: str, mutated: str) -> bool:
-    # Our own tests start pytest in a project, which reads the mutated package.
+    # Without -P, the package in the working folder would come before the mutated one.
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test],
+        [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", test],
         cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": mutated},
         capture_output=True,
