@@ -159,8 +159,7 @@ def _serve(control: socket.socket, guardian: Any) -> Any:
     except _KernelStartsError:
         os.close(connection)
         os.setsid()
-        # Only what this server changed: Python itself ignores SIGPIPE and SIGXFSZ.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Only what this server changed: Python itself ignores SIGPIPE and SIGXFSZ, a kernel SIGINT.
         for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         return lambda kernelapp: _run_kernel(kernelapp, message, socket.socket(fileno=channel))

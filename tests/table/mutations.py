@@ -142,7 +142,6 @@ FIDELITY: Mapping[str, Mutation] = {
     "sys.path": told("    del sys.path[0]  # this file's folder"),
     "gc": told('    sys.modules.pop("gc", None)  # no cold kernel has imported it'),
     "session": told("        os.setsid()"),
-    "SIGINT": told("        signal.signal(signal.SIGINT, signal.default_int_handler)"),
     "SIGTERM": told("            signal.signal(number, signal.SIG_DFL)"),
     "JPY_PARENT_PID": told('    os.environ["JPY_PARENT_PID"] = str(os.getppid())'),
     "IPYTHONDIR": told('    os.environ["IPYTHONDIR"] = f"{message[\'folder\']}/ipython"'),
