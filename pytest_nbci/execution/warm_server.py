@@ -247,8 +247,8 @@ def _obey(order: dict[str, Any], name: str) -> None:
     importlib.invalidate_caches()  # of folders as the server saw them
     # A cold kernel has looked here for modules before it is ready: who lists the folder is noted.
     importlib.machinery.PathFinder.find_spec(name, [""])
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()  # every fork would draw the same numbers
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()  # every fork would draw the same numbers
 
 
 def _end(known: frozenset[str]) -> None:

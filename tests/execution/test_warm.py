@@ -50,7 +50,9 @@ print(json.dumps({
     "profile": [os.path.basename(get_ipython().ipython_dir), os.environ["IPYTHONDIR"][-10:]],
 }))
 """
-RANDOM = "import random, numpy\nprint(random.random(), numpy.random.random(), hash('x') != 0)"
+RANDOM = (
+    "import random, numpy.random\nprint(random.random(), numpy.random.random(), hash('x') != 0)"
+)
 PLOT = """
 import matplotlib, matplotlib.pyplot as plt
 print(matplotlib.get_backend())
@@ -59,8 +61,8 @@ plt.show()
 """
 WARNS = """
 import numpy
-import warnings
-print(warnings.showwarning.__module__)
+import sys, warnings
+print(warnings.showwarning.__module__, sorted(sys.modules))
 warnings.warn("seen")
 """
 PROCESSES = """
@@ -128,7 +130,7 @@ def test_pictures_are_the_same(both: tuple[Path, Path]):
     assert picture["data"]["image/png"] == cold_picture["data"]["image/png"]
 
 
-def test_warnings_are_shown_alike(both: tuple[Path, Path]):
+def test_modules_and_warnings_are_the_same_after_an_import(both: tuple[Path, Path]):
     said, cold_said = (
         [
             output["text"].partition(": ")[-1] or output["text"]
