@@ -168,8 +168,8 @@ def test_a_server_that_dies_costs_a_warning_and_no_verdict(project: Project):
 
 
 def test_a_module_of_the_repository_wins_over_a_library_of_its_name(project: Project):
-    project.write("bs4.py", "whose = 'ours'\n")
-    project.notebook("a.ipynb", "import bs4\nassert bs4.whose == 'ours'")
+    project.write("PIL.py", "whose = 'ours'\n")
+    project.notebook("a.ipynb", "import PIL\nassert PIL.whose == 'ours'")
     project.commit()
     assert project.pytest().outcomes == {"passed": 1}
 
@@ -282,7 +282,7 @@ def test_what_a_notebook_leaves_open_is_written_at_its_end(project: Project, is_
         metadata={"nbci": {"needs": ["a.ipynb"]}},
     )
     project.commit()
-    ran = project.pytest()
+    ran = project.pytest(PYTHONUNBUFFERED="")
     assert ran.outcomes == {"passed": 2}, ran.out
     assert ran.text_of("b.ipynb") == f"{list(names)}\n"
 
@@ -415,7 +415,7 @@ SURROUNDINGS = {
         "len(os.sched_getaffinity(0))",
         "1",
     ),
-    "variable": ("os.environ['WHICH'] = 'second'", "os.environ.get('WHICH')", "second"),
+    "variable": ("os.environ['WHICH'] = 'second'", "networkx.which", "second"),
     "package": ("shutil.move(FOLDER + 'new', FOLDER + 'networkx')", "networkx.version", "2"),
 }
 
@@ -430,7 +430,8 @@ def test_what_a_fixture_changes_holds_for_its_kernel(
     site = tmp_path / "site-packages"
     for name, version in (("networkx", 1), ("new", 2)):
         (site / name).mkdir(parents=True)
-        (site / name / "__init__.py").write_text(f"version = {version}\n")
+        text = f"import os\nversion = {version}\nwhich = os.environ.get('WHICH')\n"
+        (site / name / "__init__.py").write_text(text)
     if changed == "package":
         change = f"shutil.rmtree(FOLDER + 'networkx')\n        {change}"
     change = change.replace("FOLDER", repr(f"{site}/"))
