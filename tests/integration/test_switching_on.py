@@ -61,6 +61,28 @@ def test_without_a_table_no_notebook_is_collected_and_nothing_of_ours_is_importe
     assert not modules & HEAVY
 
 
+REWRITTEN = """
+import os, sys
+
+def pytest_unconfigure(config):
+    found = [name for name, module in sys.modules.items()
+             if "Rewriting" in type(getattr(module, "__loader__", None)).__name__]
+    with open(os.environ["SPY_FILE"], "w") as file:
+        file.write("\\n".join(found))
+"""
+
+
+def test_pytest_does_not_compile_our_modules_anew(two_notebooks: Project, tmp_path: Path):
+    """It would in each new container, as those of every plugin."""
+    spy = tmp_path / "spy"
+    spy.mkdir()
+    (spy / "module_spy.py").write_text(REWRITTEN)
+    two_notebooks.pytest("-p", "module_spy", PYTHONPATH=str(spy), SPY_FILE=str(spy / "modules"))
+    rewritten = set((spy / "modules").read_text().splitlines())
+    assert "module_spy" in rewritten
+    assert {name for name in rewritten if name.startswith("pytest_nbci")} <= {"pytest_nbci"}
+
+
 def test_without_a_table_xdist_workers_collect_no_notebook_either(two_notebooks: Project):
     two_notebooks.write("pyproject.toml", PLAIN_TABLE)
 
