@@ -70,6 +70,7 @@ class Facts:
         listings: Folders that it lists; with ``/**`` all below them too.
         lists: It lists folders that are known when it runs only.
         probes: It looks whether files are there that are known when it runs only.
+        beside: It goes to the folder of a path that is known when it runs only.
     """
 
     imports: dict[Import, None] = field(default_factory=dict)
@@ -84,6 +85,7 @@ class Facts:
     computes_roots: bool = False
     lists: bool = False
     probes: bool = False
+    beside: bool = False
 
     def add_word(self, text: str) -> None:
         """Note a string, if a file may be called like that."""
@@ -111,6 +113,7 @@ class Facts:
             "s": self.computes_roots,
             "l": self.lists,
             "b": self.probes,
+            "o": self.beside,
         }
         return {key: value for key, value in found.items() if value}
 
@@ -130,4 +133,5 @@ class Facts:
             computes_roots=data.get("s", False),
             lists=data.get("l", False),
             probes=data.get("b", False),
+            beside=data.get("o", False),
         )

@@ -58,14 +58,24 @@ class Graph:
             )
             if wider is context:
                 if any(step.probes for step in steps) and names_no_folder(found, context):
-                    # git keeps no empty folder, so what is named may just not be there.
-                    missing = found.missing - {*context.working}
-                    for one in missing:
-                        found.add_folder(one, DATA)
-                    if not missing:
-                        found.add_folder("", DATA + BELOW)
+                    self._add_looked_for(found, steps, context)
                 return found
             context = wider
+
+    def _add_looked_for(self, reach: Reach, steps: Sequence[Step], context: Context) -> None:
+        """Add the names of what may be looked for, where no folder that is there is named.
+
+        git keeps no empty folder, so one that is named may have lost its last file: then only what
+        is called so counts, unless the code goes to another folder from there.
+        """
+        missing = {one for one in reach.missing if posixpath.dirname(one) not in context.working}
+        if not missing or any(step.beside for step in steps):
+            reach.add_folder("", DATA + BELOW)
+            return
+        for path in missing:
+            folder, name = posixpath.split(path)
+            beginning = [one for one in self._tree.folders[folder] if one.startswith(name)]
+            reach.present |= {posixpath.join(folder, one) for one in beginning}
 
     def _context(
         self, roots: tuple[str, ...], working: tuple[str, ...], *, anywhere: bool
@@ -147,6 +157,7 @@ class Graph:
             tuple(self._folders_of(facts.folders, folder, path)),
             facts.computes_roots,
             facts.probes,
+            facts.beside,
         )
 
     def _add_package(
@@ -220,13 +231,13 @@ class Graph:
             if not is_found and partly is None:
                 named.present |= self._called(place.path, path)
                 if "/" in place.path and not posixpath.splitext(place.path)[1]:
-                    named.missing |= self._above(place, bases, path)
+                    found_at = (self._located(place, base, path) for base in bases)
+                    named.missing |= {one for one in found_at if one and self._may_come(one)}
 
-    def _above(self, place: Place, bases: Sequence[str], file: str) -> set[str]:
-        """The folders in which a file or folder of this name may come."""
-        found = (self._located(place, base, file) for base in bases)
-        folders = {posixpath.dirname(path) for path in found if path is not None}
-        return {folder for folder in folders if folder and folder in self._tree.folders}
+    def _may_come(self, path: str) -> bool:
+        """Whether the folder that ``path`` would be in is there, and not the top."""
+        folder = posixpath.dirname(path)
+        return bool(folder) and folder in self._tree.folders
 
     def _may_name(self, word: str) -> bool:
         """Whether anything in the tree is called like the end of ``word``: most are no names."""

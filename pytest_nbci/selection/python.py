@@ -41,6 +41,7 @@ _PACKAGE_FILES = ("files", "get_data", "resource_filename", "resource_string", "
 _PACKING = ("tarfile", "zipapp", "compileall")
 _TESTING = ("pytest", "unittest", "doctest")
 _PROBING = ("exists", "lexists", "isfile", "is_file", "isdir", "is_dir", "access")
+_BESIDE = ("parent", "parents", "dirname", "with_name", "with_stem", "with_suffix", "..")
 _FAILING = ("FileNotFoundError", "OSError", "IOError")
 _BUILT_IN = ("exec", "eval")
 # What else a string or name of the same spelling means more often.
@@ -150,6 +151,7 @@ class _Reader(ast.NodeVisitor):
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
             self._facts.add_word(node.value)
+            self._note_beside(node.value)
             if node.value not in _WORDS:  # getattr(os, "listdir")
                 self._note_function(node.value)
             if _DOTTED.fullmatch(node.value):
@@ -173,6 +175,7 @@ class _Reader(ast.NodeVisitor):
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if not self._is_place(node):
             self._note_function(node.attr)
+            self._note_beside(node.attr)
             self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
@@ -182,6 +185,7 @@ class _Reader(ast.NodeVisitor):
         if self._is_sys_path_call(node, name):
             return
         self._note_call(node, name)
+        self._note_beside(name)
         if isinstance(node.func, ast.Attribute) and not is_module(node.func.value):
             self.visit(node.func.value)
         for child in (*node.args, *(keyword.value for keyword in node.keywords)):
@@ -213,6 +217,9 @@ class _Reader(ast.NodeVisitor):
         """A function that is not called here: it may be called elsewhere, with anything."""
         self._facts.lists = self._facts.lists or name in LISTING
         self._facts.computes = self._facts.computes or name in IMPORTING - _WORDS
+
+    def _note_beside(self, name: str) -> None:
+        self._facts.beside = self._facts.beside or name in _BESIDE
 
     def _note_other(self, first: ast.expr, name: str) -> None:
         """A call of a function that changes the working folder, or that names a package."""

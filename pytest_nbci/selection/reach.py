@@ -20,7 +20,7 @@ class Reach:
             names.
         roots: Folders on ``sys.path``.
         lists: Some of the code lists folders that only a run knows.
-        missing: Folders in which one is named that is not there: it counts as soon as it is.
+        missing: Paths of folders that are named and not there: they count as soon as they are.
     """
 
     files: dict[str, str] = field(default_factory=dict)
@@ -48,6 +48,7 @@ class Step:
     working: tuple[str, ...]
     computes_roots: bool
     probes: bool
+    beside: bool
 
 
 @dataclass

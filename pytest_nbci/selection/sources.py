@@ -21,7 +21,7 @@ from pytest_nbci.store import write_atomically
 from pytest_nbci.trees import BlobReader, TreePart
 
 # Part of the key of what is kept: grows with every change to what is read from a source.
-VERSION = 2
+VERSION = 3
 _KEY = f"{VERSION}-{sys.version_info.major}.{sys.version_info.minor}"
 _MOST_KEPT = 50_000
 

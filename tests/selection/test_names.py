@@ -170,6 +170,16 @@ SEES = {
         Readings({"later.json"}, ()),
         "data/later/x.csv",
     ),
+    "a file beside a folder that is not there": (
+        f"{LATER}\nPath(folder).parent.joinpath(folder[-1] + '.csv').exists()",
+        Readings({"later.json"}, ()),
+        "data/r.csv",
+    ),
+    "a file that is called like a folder that is not there": (
+        LATER,
+        Readings({"later.json"}, ()),
+        "data/later-1.csv",
+    ),
     "what the standard library imports": ("import helper", Readings((), {"nb"}), "nb/colorsys.py"),
     "what an installed package imports": (
         "import sys; sys.path.append('../src')",
@@ -254,6 +264,7 @@ def test_a_file_that_goes_makes_who_may_have_looked_for_it_due(watched: Analysed
             "nb/b.py",
         ),
         (LATER, Readings({"later.json"}, ()), "other/y.csv"),
+        (LATER, Readings({"later.json"}, ()), "data/y.csv"),
     ],
 )
 def test_a_new_file_makes_nobody_due_who_cannot_mean_it(
