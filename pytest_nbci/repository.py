@@ -156,6 +156,7 @@ class Repository:
         """The id of the tree of ``commit``."""
         return run_git(self.top, ["rev-parse", f"{commit}^{{tree}}"]).decode().strip()
 
+    @cached_property
     def remote_url(self) -> str | None:
         """The URL of ``origin``; None where there is none."""
         try:
@@ -167,11 +168,11 @@ class Repository:
 
     def project_name(self) -> str:
         """The path of the remote (``group/project``), else the name of the top folder."""
-        path = re.sub(r"^[\w+.-]+://[^/]*|^[^/]*:", "", self.remote_url() or "")
+        path = re.sub(r"^[\w+.-]+://[^/]*|^[^/]*:", "", self.remote_url or "")
         parts = [
             part for part in path.removesuffix(".git").split("/") if part not in ("", ".", "..")
         ]
-        is_hosted = bool(parts) and not (self.remote_url() or "").startswith(("/", ".", "file:"))
+        is_hosted = bool(parts) and not (self.remote_url or "").startswith(("/", ".", "file:"))
         return "/".join(parts) if is_hosted else printable(self.top.resolve().name) or "project"
 
     def author_commit(self, environment: Mapping[str, str]) -> Commit | None:
@@ -196,7 +197,7 @@ class Repository:
             environment.get("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME")
             or environment.get("CI_COMMIT_BRANCH")
             or environment.get("CI_COMMIT_REF_NAME")
-            or self._symbolic("HEAD")
+            or self._checked_out
         )
 
     def default_branch(self, environment: Mapping[str, str]) -> str:
@@ -213,6 +214,10 @@ class Repository:
     def is_shallow(self) -> bool:
         """Whether the clone lacks older commits."""
         return run_git(self.top, ["rev-parse", "--is-shallow-repository"]).strip() == b"true"
+
+    @cached_property
+    def _checked_out(self) -> str | None:
+        return self._symbolic("HEAD")
 
     def _symbolic(self, name: str) -> str | None:
         try:
@@ -239,7 +244,7 @@ class Repository:
                     message=_text(found.message),
                     branch=branch,
                     time=found.committed_datetime.isoformat(),
-                    repository=_without_credentials(self.remote_url()),
+                    repository=_without_credentials(self.remote_url),
                 )
         except (git.GitError, git.ODBError, ValueError) as error:  # e.g. of a SHA-256 repository
             raise NbciError(

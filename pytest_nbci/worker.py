@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import sys
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
@@ -32,6 +33,7 @@ from pytest_nbci.settings import BY_NAME, matches, output_limit_bytes
 from pytest_nbci.trees import mentions
 from pytest_nbci.witness import Witness
 
+_ENVIRONMENTS_KEPT = 4  # pytest's, a kernel's, and those of a fixture
 _SELECTED = "selected"
 _BEGUN = "begun"
 _MLFLOW = "mlflow"
@@ -77,6 +79,7 @@ class Worker:
         folder.mkdir(parents=True, exist_ok=True)
         self._tracking = context.destination
         self._secrets = Secrets()
+        self._searched: deque[frozenset[tuple[str, str]]] = deque(maxlen=_ENVIRONMENTS_KEPT)
         self._is_to_watch = False
 
     def note_begun(self, name: str) -> None:
@@ -128,13 +131,12 @@ class Worker:
     def expect_notebooks(self) -> None:
         """Get ready for them: imports, while a server of warm kernels starts."""
         self._is_to_watch = True
-        with contextlib.suppress(SetupProblem):  # said when one is set up
-            self.bench  # noqa: B018 - made when it is asked for
         # At its end the interpreter would go once more through all that was imported, which takes a
         # tenth of a session with one notebook: https://docs.python.org/3/library/gc.html#gc.freeze
         atexit.register(gc.freeze)
-        import pytest_nbci.execution.engine
-        import pytest_nbci.pages  # noqa: F401
+        with contextlib.suppress(SetupProblem), self.bench.checkout_in_the_making():
+            import pytest_nbci.execution.engine
+            import pytest_nbci.pages  # noqa: F401
 
     @property
     def has_bench(self) -> bool:
@@ -146,7 +148,10 @@ class Worker:
 
         A fixture sets a variable for one notebook, and what it said is written when it is unset.
         """
-        self._secrets |= find_secrets(environment, self.context.destination.scrub)
+        searched = frozenset(environment.items())
+        if searched not in self._searched:
+            self._searched.append(searched)
+            self._secrets |= find_secrets(environment, self.context.destination.scrub)
         return self._secrets
 
     def tracking_for(self, read: Notebook) -> Destination:

@@ -9,6 +9,7 @@ copy, replaced when one of them changed it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -137,11 +138,18 @@ class Checkout:
         self._folder = folder
         self._generation = 0
         self._parts: list[_Part] = []
+        self._is_new = False
 
     @property
     def top(self) -> Path:
         """Where the repository's top level lies in the checkout."""
         return self._folder / str(self._generation)
+
+    def make_ahead(self) -> None:
+        """Make it before the first notebook needs it, while other things are done."""
+        with contextlib.suppress(CheckoutError):  # said when it is restored
+            self.restore()
+            self._is_new = True
 
     def restore(self) -> None:
         """Make the files equal to the snapshot. No process may hold any of them open.
@@ -149,6 +157,9 @@ class Checkout:
         Raises:
             CheckoutError: Neither resetting nor a fresh clone succeeded.
         """
+        if self._is_new:
+            self._is_new = False
+            return
         if self._parts:
             try:
                 for part in self._parts:

@@ -17,6 +17,7 @@ import sys
 import uuid
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from threading import Thread
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -182,6 +183,7 @@ _SHUT_DOWN = (
 _MODULE = (sys.executable, "-m", "ipykernel_launcher")
 
 
+@cache
 def _native_spec() -> Any:
     import importlib.util
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from pytest_nbci import notebook as notebooks
@@ -217,6 +218,16 @@ class Bench:
         """End what waits for further notebooks."""
         self._launcher.close()
         self._interpreter.close()
+
+    @contextmanager
+    def checkout_in_the_making(self) -> Generator[None]:
+        """Make the checkout while the caller does what has nothing to do with it."""
+        thread = Thread(target=self._checkout.make_ahead, name="nbci-checkout")
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
 
     @property
     def root(self) -> Path:
