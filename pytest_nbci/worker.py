@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -134,7 +134,7 @@ class Worker:
         # At its end the interpreter would go once more through all that was imported, which takes a
         # tenth of a session with one notebook: https://docs.python.org/3/library/gc.html#gc.freeze
         atexit.register(gc.freeze)
-        with contextlib.suppress(SetupProblem), self.bench.checkout_in_the_making():
+        with contextlib.suppress(SetupProblem), _uncollected(), self.bench.checkout_in_the_making():
             import pytest_nbci.execution.engine
             import pytest_nbci.pages  # noqa: F401
 
@@ -261,6 +261,18 @@ class Worker:
             return dataclasses.replace(record, warnings=(*record.warnings, said))
         self.context.store.put(key, page.encode("utf-8", "xmlcharrefreplace"))
         return record
+
+
+@contextlib.contextmanager
+def _uncollected() -> Generator[None]:
+    """Without garbage collection: imports make many objects, none of which is garbage."""
+    is_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if is_on:
+            gc.enable()
 
 
 def begun_in(folder: Path) -> list[str]:
