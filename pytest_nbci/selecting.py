@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,12 +32,14 @@ from pytest_nbci.selection import (
     merged,
     missed_input,
     passed_key,
+    read_kept,
     read_passed,
     read_tree,
     since,
+    write_kept,
 )
 from pytest_nbci.settings import DataProfile, NotebookSettings, Table
-from pytest_nbci.store import FolderStore, Store, open_s3_store, write_atomically
+from pytest_nbci.store import FolderStore, Store, open_s3_store
 from pytest_nbci.trees import TreePart
 
 _CACHE = "selection"
@@ -322,15 +323,8 @@ def base_analysis(
 def _remembered(analysis: Analysis, state: Path) -> Any:
     """Fingerprints of the last analysis of an equal tree are taken, and these are kept."""
     file = state / _CACHE / "fingerprints.json"
-    kept: Mapping[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError):
-        kept = json.loads(file.read_bytes())
-    if kept.get("key") == analysis.key:
-        analysis.fingerprints.update(kept["fingerprints"])
+    analysis.fingerprints.update(read_kept(file, analysis.key))
     before = len(analysis.fingerprints)
     yield
     if state.is_dir() and len(analysis.fingerprints) > before:
-        data = {"key": analysis.key, "fingerprints": analysis.fingerprints}
-        with contextlib.suppress(OSError):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(file, json.dumps(data).encode())
+        write_kept(file, analysis.key, analysis.fingerprints)

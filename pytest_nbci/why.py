@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from pytest_nbci import settings
 from pytest_nbci.configuration import configure
 from pytest_nbci.context import Context, new_session_name
-from pytest_nbci.errors import UsageError
+from pytest_nbci.errors import NbciError, UsageError
 from pytest_nbci.records import session_prefix, utc_now
 from pytest_nbci.repository import at_top, find_repository, printable
 from pytest_nbci.selection import Decision, plan_notebooks
@@ -93,6 +94,8 @@ def _explained(session: Session, decision: Decision, *, is_one: bool) -> Iterato
     if is_one:
         yield from (f"     {reason}" for reason in decision.more)
     entry = decision.entry
-    if entry is not None and not decision.due:
+    if entry is None or decision.due:
+        return
+    with contextlib.suppress(NbciError):  # a damaged result names no session
         key = f"{session_prefix(session.context.project, entry.session)}/{entry.notebook}.html"
         yield f"     page: {session.selector.place(key)}"

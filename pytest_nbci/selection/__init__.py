@@ -14,6 +14,7 @@ from pytest_nbci.selection.due import (
 )
 from pytest_nbci.selection.entry import Entry, Evidence, Readings, entry_of, gather
 from pytest_nbci.selection.fingerprint import Analysis, Rules
+from pytest_nbci.selection.kept import read_kept, write_kept
 from pytest_nbci.selection.known import known_files
 from pytest_nbci.selection.passed import Passed, passed_key, read_passed
 from pytest_nbci.selection.plan import plan_notebooks
@@ -43,7 +44,9 @@ __all__ = [
     "missed_input",
     "passed_key",
     "plan_notebooks",
+    "read_kept",
     "read_passed",
     "read_tree",
     "since",
+    "write_kept",
 ]

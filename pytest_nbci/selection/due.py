@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pytest_nbci.selection.entry import Entry, input_id
 from pytest_nbci.selection.fingerprint import Analysis
 from pytest_nbci.selection.known import known_files
-from pytest_nbci.selection.reasons import ARROW, reasons_of
+from pytest_nbci.selection.reasons import ARROW, reasons_of, shown
 from pytest_nbci.selection.state import Change, State, merged
 from pytest_nbci.selection.tree import DATA, is_source
 from pytest_nbci.settings import matches
@@ -131,7 +131,7 @@ def _told(changes: Sequence[Change]) -> str:
     more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
     if not named:
         return f"a file is gone that belongs to nothing known{more}"
-    return f"{named[0].path} {named[0].how} and belongs to nothing known{more}"
+    return f"{shown(str(named[0].path))} {named[0].how} and belongs to nothing known{more}"
 
 
 def _decide(analysis: Analysis, name: str, entries: Sequence[Entry]) -> Decision:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from pytest_nbci.errors import NbciError
-from pytest_nbci.selection.state import State
+from pytest_nbci.selection.state import SESSION_NAME, State
 from pytest_nbci.store import Store
 
 FOLDER = "_passed"
 DETACHED = "HEAD"
 
-_NAME = re.compile(r"(\d{8}T\d{6}Z-[0-9a-f]{1,8}-[0-9a-f]{6})\.json")
+_SUFFIX = ".json"
 # Files of one branch that are looked at, the newest first.
 _LOOKED_AT = 200
 
@@ -89,8 +88,9 @@ def _names(store: Store, prefix: str) -> list[str]:
     months = (now, now.replace(day=1) - timedelta(days=1))
     recent = [key for day in months for key in store.keys(f"{prefix}{day:%Y%m}")]
     keys = recent or list(store.keys(prefix))
-    matches = (_NAME.fullmatch(key.removeprefix(prefix)) for key in keys)
-    return [match[1] for match in matches if match]
+    names = (key.removeprefix(prefix) for key in keys if key.endswith(_SUFFIX))
+    found = (name.removesuffix(_SUFFIX) for name in names)
+    return [name for name in found if SESSION_NAME.fullmatch(name)]
 
 
 def _prefix(project: str, branch: str | None) -> str:

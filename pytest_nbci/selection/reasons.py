@@ -51,7 +51,8 @@ def reasons_of(name: str, analysis: Analysis, entry: Entry, differing: Sequence[
     found += [_chain(name, basis, path, how) for how, path in sorted(changed)]
     for path in differing:
         if path.endswith("/**"):
-            found.append(f"{path[:-3] or 'the repository'} changed, and what it reads is not known")
+            folder = shown(path[:-3]) or "the repository"
+            found.append(f"{folder} changed, and what it reads is not known")
         elif path.endswith("/"):
             found.append(f"{name}{ARROW}{_folder(path)} {_OTHER_NAMES}")
         elif basis.files.get(path) == entry.files.get(path):
@@ -74,7 +75,12 @@ def _how(path: str, basis: Basis, entry: Entry) -> str:
 
 
 def _folder(path: str) -> str:
-    return "the repository" if path == "/" else path
+    return "the repository" if path == "/" else shown(path)
+
+
+def shown(path: str) -> str:
+    """``path`` as a terminal may show it."""
+    return "".join(char if char.isprintable() else "?" for char in path)
 
 
 def _chain(name: str, basis: Basis, path: str, how: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import posixpath
 import re
 import sys
@@ -14,10 +12,10 @@ from typing import Any
 from pytest_nbci.selection.cells import Source, read_source
 from pytest_nbci.selection.environment import digest_project
 from pytest_nbci.selection.facts import Facts
+from pytest_nbci.selection.kept import read_kept, write_kept
 from pytest_nbci.selection.python import read_python
 from pytest_nbci.selection.shell import add_shell
 from pytest_nbci.selection.tree import Tree
-from pytest_nbci.store import write_atomically
 from pytest_nbci.trees import BlobReader, TreePart
 
 # Part of the key of what is kept: grows with every change to what is read from a source.
@@ -65,9 +63,7 @@ class Sources:
         self._facts: dict[str, Facts] = {}
         self._notebooks: dict[str, Source] = {}
         if file is not None:
-            with contextlib.suppress(OSError, ValueError, AttributeError):
-                kept = json.loads(file.read_bytes())
-                self._plain = kept["files"] if kept.get("key") == _KEY else {}
+            self._plain = read_kept(file, _KEY)
 
     def notebook(self, tree: Tree, path: str) -> Source:
         """The notebook at ``path``, which is in ``tree``."""
@@ -113,10 +109,7 @@ class Sources:
         files = self._plain
         if len(files) > _MOST_KEPT:
             files = {key: value for key, value in files.items() if key in self._used}
-        text = json.dumps({"key": _KEY, "files": files}, separators=(",", ":"))
-        with contextlib.suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._file, text.encode())
+        write_kept(self._file, _KEY, files)
         self._is_new = False
 
     def _key(self, tree: Tree, path: str, kind: str | None = None) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +22,10 @@ from pytest_nbci.selection.tree import Tree
 
 SCHEMA = "1.0"
 KEPT_ENTRIES = 4
+SESSION_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{1,8}-[0-9a-f]{6}", re.ASCII)
+
+# What reading JSON that we did not write may raise.
+_DAMAGES = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
 _PATH_BYTES, _ID_BYTES = 6, 4
 _KNOWN = 0x80
@@ -54,8 +60,14 @@ class FileTable:
 
     @classmethod
     def from_text(cls, text: str, tree: str) -> FileTable:
-        """What ``to_text`` wrote."""
-        data, size = base64.b64decode(text), _PATH_BYTES + _ID_BYTES
+        """What ``to_text`` wrote.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        data, size = base64.b64decode(text, validate=True), _PATH_BYTES + _ID_BYTES
+        if len(data) % size:
+            raise ValueError(f"{len(data)} bytes are no rows of {size}")
         rows = {
             data[at : at + _PATH_BYTES]: data[at + _PATH_BYTES : at + size]
             for at in range(0, len(data), size)
@@ -152,11 +164,12 @@ class State:
             data = json.loads(content)
             if int(data["schema"].split(".")[0]) > int(SCHEMA.split(".", maxsplit=1)[0]):
                 raise NbciError(f"schema {data['schema']} is newer than {SCHEMA}")
-            pairs = [(str(key), str(value)) for key, value in data["pairs"]]
+            pairs = [(_text(key), _text(value)) for key, value in data["pairs"]]
             entries = tuple(_entry(item, pairs) for item in data["entries"])
-            table = FileTable.from_text(data["files"], data["tree"])
-            return cls(data["session"], table, entries, tuple(data["covers"]))
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            table = FileTable.from_text(data["files"], _text(data["tree"]))
+            covers = tuple(_session(name) for name in data["covers"])
+            return cls(_session(data["session"]), table, entries, covers)
+        except _DAMAGES as error:
             raise NbciError(f"This is no record of passed notebooks: {error!r}.") from error
 
 
@@ -166,19 +179,45 @@ def _entry(data: Mapping[str, Any], pairs: list[tuple[str, str]]) -> Entry:
 
     every = data["every"]
     return Entry(
-        notebook=str(data["notebook"]),
-        outcome=str(data["outcome"]),
-        at=str(data["at"]),
-        session=str(data["session"]),
-        commit=str(data["commit"]),
-        fingerprint=str(data["fingerprint"]),
+        notebook=_text(data["notebook"]),
+        outcome=_told(data["outcome"]),
+        at=_told(data["at"]),
+        session=_told(data["session"]),
+        commit=_told(data["commit"]),
+        fingerprint=_text(data["fingerprint"]),
         parts=table("parts"),
         files=table("files"),
         inputs=table("inputs"),
         listed=table("listed"),
-        every=(str(every[0]), str(every[1])) if every else None,
-        duration_s=float(data["duration_s"]),
+        every=(_text(every[0]), _text(every[1])) if every else None,
+        duration_s=_finite(data["duration_s"]),
     )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _told(value: object) -> str:
+    """A text that is printed as it stands."""
+    if not _text(value).isprintable():
+        raise ValueError(f"{value!r} cannot be printed")
+    return _text(value)
+
+
+def _session(value: object) -> str:
+    """The name of a session, which becomes one of a file."""
+    if not SESSION_NAME.fullmatch(_text(value)):
+        raise ValueError(f"{value!r} is not the name of a session")
+    return _text(value)
+
+
+def _finite(value: Any) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{value!r} is no duration")
+    return float(value)
 
 
 def merged(entries: Iterable[Entry]) -> tuple[Entry, ...]:

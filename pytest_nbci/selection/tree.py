@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import posixpath
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -239,7 +240,7 @@ def is_source(path: str) -> bool:
 
 def _names(tree: Tree, folder: str, kind: str) -> Iterable[str]:
     if folder.startswith("/"):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # no path can be called so
             return sorted(os.listdir(folder))  # noqa: PTH208 - names, not paths
         return ()
     if kind.endswith(BELOW):
@@ -270,9 +271,11 @@ def file_id(path: Path) -> str:
     """The id of a file that is not in git: its hash, of a big one its size and time of change."""
     try:
         state = path.stat()
+        if not stat.S_ISREG(state.st_mode):  # a pipe or a device may have no end
+            return ABSENT
         if state.st_size > HASHED_BELOW_BYTES:
             return f"state:{state.st_size}-{state.st_mtime_ns}"
         with path.open("rb") as file:
             return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    except OSError:
+    except (OSError, ValueError):  # no file can be called so
         return ABSENT

@@ -31,8 +31,8 @@ class Analysed:
         table = settings.read_table(self.project.root)
         return Ground(self.repository, table, settings.resolve_profile("test", "", table))
 
-    def analysis(self, revision: str = "HEAD") -> Analysis:
-        return analyse(self.ground, [TreePart(self.project.root, revision)])
+    def analysis(self, revision: str = "HEAD", cache: Path | None = None) -> Analysis:
+        return analyse(self.ground, [TreePart(self.project.root, revision)], cache)
 
     def files(self, notebook: str) -> set[str]:
         """Files that the notebook statically depends on, without those of the environment."""
