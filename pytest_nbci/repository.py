@@ -153,8 +153,12 @@ class Repository:
             return None
 
     def tree_of(self, commit: str) -> str:
-        """The id of the tree of ``commit``."""
-        return run_git(self.top, ["rev-parse", f"{commit}^{{tree}}"]).decode().strip()
+        """The id of the tree of ``commit``.
+
+        Raises:
+            NbciError: There is no such commit; what looks like an option is none.
+        """
+        return run_git(self.top, ["rev-parse", "--verify", f"{commit}^{{tree}}"]).decode().strip()
 
     @cached_property
     def remote_url(self) -> str | None:

@@ -309,7 +309,8 @@ def base_analysis(
     try:
         tree = repository.tree_of(reference)
     except NbciError as error:
-        if repository.is_shallow or not reference.strip("0"):
+        is_name = not reference.startswith("-")
+        if (repository.is_shallow and is_name) or not reference.strip("0"):
             return None, f"the base {reference} is not in this clone"
         raise UsageError(
             f"The base {reference!r} is not a commit in {repository.top}.",

@@ -409,9 +409,13 @@ def test_a_base_excuses_nobody_who_may_find_a_module_that_changed(repo: Analysed
     assert {one.notebook for one in choice.decisions if one.due} == {"nb/a.ipynb"}
 
 
-def test_a_base_that_is_no_commit_is_a_usage_error(passed: Analysed):
-    with pytest.raises(UsageError, match="The base 'nope' is not a commit"):
-        passed.choose(reference="nope")
+@pytest.mark.parametrize("name", ["nope", "-x", "--all", "--since=2020"])
+def test_a_base_that_is_no_commit_is_a_usage_error(repo: Analysed, name: str):
+    repo.project.notebook("a.ipynb", "1")
+    repo.project.commit()
+
+    with pytest.raises(UsageError, match=f"The base '{name}' is not a commit"):
+        repo.choose(reference=name)
 
 
 def test_a_base_that_a_shallow_clone_lacks_is_said_and_not_used(passed: Analysed, tmp_path: Path):
