@@ -16,7 +16,7 @@ from pytest_nbci.selection.tree import DATA, is_source
 from pytest_nbci.settings import matches
 
 PASSED = "passed"
-_ENDED = {"failed": "it failed", "error": "it could not be run", "lost": "it was lost"}
+_ENDED = {"failed": "it failed", "error": "it ended in an error", "lost": "it was lost"}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_nbci.selection.basis import PRESENT
+from pytest_nbci.selection.entry import input_id
 from pytest_nbci.selection.tree import ABSENT
 
 if TYPE_CHECKING:
@@ -13,8 +14,11 @@ if TYPE_CHECKING:
     from pytest_nbci.selection.basis import Basis
     from pytest_nbci.selection.entry import Entry
     from pytest_nbci.selection.fingerprint import Analysis
+    from pytest_nbci.selection.tree import Tree
 
+# The kernel's name is part of the source too, so it comes first.
 _PARTS = {
+    "kernel": "its kernel changed",
     "source": "its source changed",
     "project": "the project moved",
     "settings": "its settings changed",
@@ -22,7 +26,6 @@ _PARTS = {
     "data": "there are other files of test data",
     "shadows": "other files of the repository hide installed modules",
     "profile": "it passed with another profile of test data",
-    "kernel": "its kernel changed",
     "kernels": "the installed kernels changed",
     "python": "Python or the platform changed",
     "packages": "the installed packages changed",
@@ -41,14 +44,19 @@ def reasons_of(name: str, analysis: Analysis, entry: Entry, differing: Sequence[
         entry: A result that passed.
         differing: What of the things that run read is not the same now.
     """
-    basis = analysis.basis(analysis.rules.prefix + name)
+    tree, basis = analysis.tree, analysis.basis(analysis.rules.prefix + name)
+
+    def chain(path: str, how: str) -> str:
+        links = [*basis.chain(path)[1:-1], _whose(tree, entry, path)]
+        return f"{ARROW.join([name, *map(_folder, links)])} {how}"
+
     found = [sentence for part, sentence in _PARTS.items() if _differs(part, basis, entry)]
     changed = [
         (_how(path, basis, entry), path)
         for path in sorted({*basis.files, *entry.files})
         if basis.files.get(path) != entry.files.get(path)
     ]
-    found += [_chain(name, basis, path, how) for how, path in sorted(changed)]
+    found += [chain(path, how) for how, path in sorted(changed)]
     for path in differing:
         if path.endswith("/**"):
             folder = shown(path[:-3]) or "the repository"
@@ -56,8 +64,8 @@ def reasons_of(name: str, analysis: Analysis, entry: Entry, differing: Sequence[
         elif path.endswith("/"):
             found.append(f"{name}{ARROW}{_folder(path)} {_OTHER_NAMES}")
         elif basis.files.get(path) == entry.files.get(path):
-            how = "is gone" if analysis.tree.id(path) == ABSENT else "changed"
-            found.append(_chain(name, basis, path, how))
+            how = "is gone" if input_id(tree, path) == ABSENT else "changed"
+            found.append(chain(path, how))
     return found or ["it changed"]
 
 
@@ -83,10 +91,12 @@ def shown(path: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in path)
 
 
-def _chain(name: str, basis: Basis, path: str, how: str) -> str:
-    chain = basis.chain(path)
-    links = [_folder(link) for link in chain[1:] or [path]]
-    return f"{ARROW.join([name, *links])} {how}"
+def _whose(tree: Tree, entry: Entry, path: str) -> str:
+    """The file that somebody changed: of test data, the one that is laid at ``path``."""
+    laid = tree.data.get(path)
+    if laid is None or entry.inputs.get(path, "").startswith(f"{tree.id(path)}+"):
+        return path  # the tracked one, below data that are as they were
+    return tree.path_of(laid) or str(laid)
 
 
 def missed_input(name: str, entry: Entry, inputs: Iterable[str], listed: Iterable[str]) -> str:
@@ -104,8 +114,9 @@ def missed_input(name: str, entry: Entry, inputs: Iterable[str], listed: Iterabl
     new += sorted(f"{folder or '.'}/" for folder in listed if folder not in entry.listed)
     if new:
         more = f" and {len(new) - 1} more" if len(new) > 1 else ""
-        return f"{said}. The input that was missed: {new[0]}{more}, which it did not read then."
+        missed = f"{shown(new[0])}{more}, which it did not read then"
+        return f"{said}. The input that was missed: {missed}."
     return (
-        f"{said} with the same files. The input that was missed is not in git (a server, a "
-        "variable, the time, or chance), or a file that it looked for and did not open."
+        f"{said}. No other file was seen to be opened: the input that was missed may be outside "
+        "git (a server, a variable, the time, or chance), or a file that it only looked for."
     )

@@ -252,14 +252,14 @@ def test_data_of_the_profile_counts_by_the_name_that_was_read(repo: Analysed):
 
     repo.project.write("samples/x.csv", "2")
     repo.project.commit()
-    assert repo.due() == {"a.ipynb": "a.ipynb ← data/x.csv changed"}
+    assert repo.due() == {"a.ipynb": "a.ipynb ← samples/x.csv changed"}
 
     repo.project.table('[tool.nbci.data.test]\nfiles = {"data/x.csv" = "big.csv"}')
     repo.project.commit()
     repo.passes(reads)
     assert repo.due() == {}
     repo.project.write("big.csv", "2")
-    assert repo.due() == {"a.ipynb": "a.ipynb ← data/x.csv changed"}
+    assert repo.due() == {"a.ipynb": "a.ipynb ← big.csv changed"}
 
 
 def test_the_file_behind_a_link_and_the_link_itself_count(repo: Analysed):

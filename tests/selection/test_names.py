@@ -415,7 +415,7 @@ def test_an_older_pass_does_not_excuse_a_red_result_that_read_more(repo: Analyse
     ("outcome", "said"),
     [
         ("failed", "it failed on 2"),
-        ("error", "it could not be run on 2"),
+        ("error", "it ended in an error on 2"),
         ("lost", "it was lost on 2"),
     ],
 )
@@ -491,7 +491,7 @@ def test_the_net_knows_what_every_notebook_depends_on_not_the_failed_ones_alone(
 
     analysis.sources.close()
     assert len(said) == 1
-    assert "with the same files. The input that was missed is not in git" in said[0]
+    assert "the input that was missed may be outside git" in said[0]
 
 
 def test_the_net_names_what_was_read_or_listed_for_the_first_time(repo: Analysed):
