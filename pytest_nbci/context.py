@@ -42,7 +42,7 @@ class Context:
     @property
     def ground(self) -> Ground:
         """What an analysis of its trees needs."""
-        return Ground(self.repository, self.table, self.profile, self.timeout_flag)
+        return Ground(self.repository, self.table, self.profile)
 
     @property
     def store(self) -> FolderStore:

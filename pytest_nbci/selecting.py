@@ -57,13 +57,11 @@ class Ground:
         repository: The repository, its project root set.
         table: The project's table.
         profile: The profile of test data.
-        timeout_flag: ``--nbci-timeout``.
     """
 
     repository: Repository
     table: Table
     profile: DataProfile
-    timeout_flag: float | None = None
 
 
 def analyse(ground: Ground, parts: Sequence[TreePart], cache: Path | None = None) -> Analysis:
@@ -86,15 +84,15 @@ def analyse(ground: Ground, parts: Sequence[TreePart], cache: Path | None = None
             laid[posixpath.normpath(repository.prefix + name)] = file
 
     def settings_of(path: str, metadata: Any) -> NotebookSettings:
-        name = path.removeprefix(prefix)
-        return settings.resolve_notebook(table, name, metadata, ground.timeout_flag)
+        # --nbci-timeout is of one session: what passed with it holds for others.
+        return settings.resolve_notebook(table, path.removeprefix(prefix), metadata, None)
 
     rules = Rules(
         prefix=prefix,
         settings_of=settings_of,
         profile=profile,
         ignore=settings.ignored(table),
-        key=repr((table.values, table.rules, ground.timeout_flag)),
+        key=repr((table.values, table.rules)),
     )
     kept = None if cache is None else cache / _CACHE / "sources.json"
     return Analysis(read_tree(parts, laid), Sources(kept), rules)

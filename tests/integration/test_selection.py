@@ -82,7 +82,8 @@ def test_only_what_a_change_can_have_broken_runs_and_the_rest_is_reused(three: P
 
 
 def test_why_says_what_is_due_and_names_the_page_of_what_is_not(three: Project):
-    three.pytest("--nbci-changed")
+    """What passed with a longer timeout on the command line passed."""
+    three.pytest("--nbci-changed", "--nbci-timeout=300")
     three.write("src/pkg/mod.py", "from pkg.below import x\n")
     three.write("src/pkg/below.py", "x = 1\n")
     three.git("add", "-A")
