@@ -40,7 +40,7 @@ def explain(here: Path, notebook: str | None, flags: Mapping[str, str | None]) -
         name for name in names if notebook is None or _means(notebook, name, here, repository.root)
     ]
     if not wanted:
-        what = f"matches {notebook!r}" if notebook else "is in git"
+        what = f"matches {notebook!r}" if notebook is not None else "is in git"
         raise UsageError(f"No notebook of {repository.root} {what}.", "nbci why lists them all.")
     session = Session(
         Context(

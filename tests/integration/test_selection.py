@@ -91,6 +91,7 @@ def test_why_says_what_is_due_and_names_the_page_of_what_is_not(three: Project):
     everything = nbci(three, "why")
     one = nbci(three, "why", "nb/b.ipynb")
     unknown = nbci(three, "why", "nb/zzz.ipynb")
+    nameless = nbci(three, "why", "")
 
     assert everything.code == 0
     assert "due  nb/a.ipynb ← src/pkg/mod.py changed" in everything.out
@@ -101,6 +102,8 @@ def test_why_says_what_is_due_and_names_the_page_of_what_is_not(three: Project):
     assert unknown.code == 4
     assert unknown.err.count("\n") == 1
     assert "'nb/zzz.ipynb'" in unknown.err
+    assert "No notebook of " in nameless.err
+    assert " matches ''." in nameless.err
 
 
 def test_variables_switch_it_on_and_a_scheduled_pipeline_runs_everything(project: Project):
