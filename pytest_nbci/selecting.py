@@ -16,6 +16,7 @@ from pytest_nbci.errors import DataError, NbciError, UsageError
 from pytest_nbci.execution.test_data import NotebookData, list_files
 from pytest_nbci.records import Record
 from pytest_nbci.repository import Repository, printable
+from pytest_nbci.scrub import find_secrets, scrub_text
 from pytest_nbci.selection import (
     Analysis,
     Choice,
@@ -220,7 +221,9 @@ class Selector:
             else:
                 found = choose(analysis, names, states, since(analysis, base, str(reference)))
         asked = tuple(Decision(name, due=True, why="named as an argument") for name in wanted)
-        decisions = tuple(sorted((*found.decisions, *asked), key=lambda one: one.notebook))
+        secrets = find_secrets(os.environ, self._destination.scrub)  # the reason of a skip
+        told = (replace(one, why=scrub_text(one.why, secrets)) for one in found.decisions)
+        decisions = tuple(sorted((*told, *asked), key=lambda one: one.notebook))
         self.choice = replace(found, decisions=decisions)
         return self.choice
 

@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pytest_nbci.errors import NotebookError
 from pytest_nbci.selection.entry import Entry, input_id
 from pytest_nbci.selection.fingerprint import Analysis
 from pytest_nbci.selection.known import known_files
@@ -142,6 +143,9 @@ def _decide(analysis: Analysis, name: str, entries: Sequence[Entry]) -> Decision
     for entry in itertools.takewhile(lambda one: one.outcome == PASSED, same):
         if not differing(analysis, entry):
             return Decision(name, due=False, why=said(entry), entry=entry)
+    held_back = _held_back(analysis, path, entries)
+    if held_back:
+        return Decision(name, due=True, why=held_back)
     passed = next((entry for entry in entries if entry.outcome == PASSED), None)
     if passed is None or (same and same[0].outcome != PASSED):
         why = _ended((same or entries)[0]) if entries else "it has no result yet"
@@ -149,6 +153,19 @@ def _decide(analysis: Analysis, name: str, entries: Sequence[Entry]) -> Decision
     reasons = reasons_of(name, analysis, passed, differing(analysis, passed))
     more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
     return Decision(name, True, f"{reasons[0]}{more}", passed, tuple(reasons[1:]))  # noqa: FBT003
+
+
+def _held_back(analysis: Analysis, path: str, entries: Sequence[Entry]) -> str:
+    """What of the settings of a notebook keeps it from ever having passed; mostly nothing."""
+    try:
+        own = analysis.settings_of(path)
+    except NotebookError:
+        return ""
+    if own.skip is not None:
+        return f"it is skipped: {shown(own.skip)}"
+    if "skip" in own.marks:
+        return "it is skipped"
+    return "it is expected to fail" if "xfail" in own.marks and not entries else ""
 
 
 def said(entry: Entry) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,3 +64,30 @@ def test_of_a_kernel_that_changed_the_kernel_is_told_first(repo: Analysed):
     repo.project.commit()
 
     assert repo.due()["a.ipynb"].startswith("its kernel changed")
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ({"skip": "no server\x1b[2J"}, "it is skipped: no server?[2J"),
+        ({"marks": ["skip"]}, "it is skipped"),
+        ({"marks": ["xfail"]}, "it is expected to fail"),
+        ({"marks": ["slow"]}, "it has no result yet"),
+        ({"marks": 5}, "it has no result yet"),
+    ],
+)
+def test_a_notebook_that_is_not_meant_to_pass_is_told_as_that(repo: Analysed, own: Any, said: str):
+    repo.project.notebook("a.ipynb", "1", metadata={"nbci": own})
+    repo.project.commit()
+
+    assert repo.due() == {"a.ipynb": said}
+
+
+def test_a_notebook_that_is_skipped_since_is_told_as_that(repo: Analysed):
+    repo.project.notebook("a.ipynb", "1")
+    repo.project.commit()
+    repo.passes()
+    repo.project.notebook("a.ipynb", "1", metadata={"nbci": {"skip": "see redis://:s3cret-S@h"}})
+    repo.project.commit()
+
+    assert repo.due() == {"a.ipynb": "it is skipped: see redis://:[PASSWORD]@h"}
