@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pytest_nbci.asked import Asked
 from pytest_nbci.collection import NotebookCollection, NotebookItem
 from pytest_nbci.context import Context
 from pytest_nbci.delivery import Follower, Report
@@ -38,6 +39,7 @@ class Controller:
         self._config = config
         self._session = session
         self._collection = collection
+        self._asked = Asked(config, session)
         self._follower: Follower | None = None
         self._report: Report | None = None
         self._announced: dict[str, Announced] = {}
@@ -50,7 +52,7 @@ class Controller:
     def pytest_report_header(self) -> str:
         """One line: what is run, and where results go."""
         context = self._session.context
-        count, rest = len(context.notebooks), len(self._session.selector.left_out)
+        count, rest = len(self._asked.due), len(self._asked.left_out)
         said = f"{count} of {count + rest} notebooks due" if rest else f"{count} notebook"
         parts = [said + "s" * (not rest and count != 1), f"profile {context.profile.name}"]
         if context.publishes:
@@ -110,10 +112,6 @@ class Controller:
         except NbciError as error:
             raise pytest.UsageError(str(error)) from error
 
-    @property
-    def _nothing_is_due(self) -> bool:
-        return bool(self._session.selector.left_out) and not self._session.context.notebooks
-
     def _is_distributed(self) -> bool:
         return self._config.pluginmanager.has_plugin("dsession")
 
@@ -124,7 +122,7 @@ class Controller:
             raise pytest.UsageError(str(error)) from error
 
     def _plan(self, selected: list[str]) -> None:
-        if self._session.is_planned or not (selected or self._nothing_is_due):
+        if self._session.is_planned or not (selected or self._asked.is_nothing_due):
             return
         try:
             self._session.plan(selected)
@@ -192,7 +190,8 @@ class Controller:
 
     def _finish(self, session: pytest.Session) -> None:
         self._end_live()
-        if self._nothing_is_due and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        is_empty = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+        if is_empty and self._asked.is_left_out():
             session.exitstatus = pytest.ExitCode.OK
         with uninterrupted():
             lost = self._session.find_lost()
@@ -239,7 +238,10 @@ class Controller:
     def _summary(self) -> list[str]:
         context = self._session.context
         lines = [context.state_note] if context.state_note else []
-        lines += [*filter(None, [context.everything]), *self._session.selector.lines()]
+        lines += [
+            *filter(None, [context.everything]),
+            *self._session.selector.lines(self._asked.means),
+        ]
         if self._session.results:
             place = describe(context.store.path(context.prefix) / INDEX)
             lines.append(f"results: {place}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -129,17 +129,21 @@ class Selector:
         found = () if self.choice is None else self.choice.decisions
         return tuple(one for one in found if not one.due)
 
-    def lines(self) -> list[str]:
-        """What the summary tells of the choice."""
+    def lines(self, is_asked: Callable[[str], bool] = lambda _: True) -> list[str]:
+        """What the summary tells of the choice, as far as it is of notebooks asked for."""
         if self.choice is None:
             return []
-        total, rest = len(self.choice.decisions), len(self.left_out)
-        passed = sum(1 for one in self.left_out if one.entry is not None)
+        decisions = [one for one in self.choice.decisions if is_asked(one.notebook)]
+        if not decisions:
+            return self.problems
+        left_out = [one for one in decisions if not one.due]
+        total, rest = len(decisions), len(left_out)
+        passed = sum(1 for one in left_out if one.entry is not None)
         noun = "notebook" if total == 1 else "notebooks"
         said = f"{total - rest} of {total} {noun} due; {passed} passed before with the same inputs"
         if rest > passed:
             said += f"; {rest - passed} not changed since the base"
-        reasons = [f"  {one.sentence()}" for one in self.choice.decisions if one.due]
+        reasons = [f"  {one.sentence()}" for one in decisions if one.due]
         if self.choice.note:
             reasons = [f"  everything is due: {self.choice.note}"]
         elif len(reasons) > _REASONS_AT_MOST:

@@ -15,7 +15,7 @@ from pathlib import Path
 from pytest_nbci import records
 from pytest_nbci.context import Context
 from pytest_nbci.delivery import write_lost_record
-from pytest_nbci.errors import NbciError
+from pytest_nbci.errors import NbciError, NotebookError
 from pytest_nbci.execution.checkout import Snapshot, make_snapshot
 from pytest_nbci.execution.scratch import make_scratch, remove_scratch
 from pytest_nbci.host import host_of
@@ -66,6 +66,14 @@ class Session:
         reasons = self.selector.reasons
         due = tuple(path for path in notebooks if printable(path) in reasons)
         self.context = dataclasses.replace(self.context, notebooks=due, reasons=reasons)
+
+    def marks_of(self, notebook: str) -> tuple[str, ...]:
+        """The marks that the settings of a tracked notebook give it; ``begin`` came before."""
+        analysis = self.witness.analysis
+        try:
+            return analysis.settings_of(analysis.rules.prefix + notebook).marks
+        except NotebookError:
+            return ()
 
     @property
     def scratch(self) -> Path:

@@ -32,6 +32,7 @@ LAYERS = {
     "witness": 3,
     "reports": 3,
     "collection": 3,
+    "asked": 3,
     "fixtures": 3,
     "results": 3,
     "retries": 3,

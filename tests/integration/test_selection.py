@@ -106,6 +106,33 @@ def test_why_says_what_is_due_and_names_the_page_of_what_is_not(three: Project):
     assert " matches ''." in nameless.err
 
 
+def test_a_session_that_means_only_what_is_left_out_is_a_success_and_speaks_of_nothing_else(
+    project: Project,
+):
+    project.notebook("nb/first.ipynb", "1", metadata={"nbci": {"marks": ["slow"]}})
+    project.notebook("nb/other.ipynb", "1")
+    project.write("tests/test_plain.py", "def test_plain(): pass")
+    project.commit()
+    project.pytest("--nbci-changed", "-k", "first")
+
+    codes = {
+        arguments: project.pytest("--nbci-changed", "--collect-only", *arguments).code
+        for arguments in (
+            ("-k", "First and not other"),
+            ("-m", "slow"),
+            ("-k", "nobody"),
+            ("-m", "slow", "-k", "other"),
+            ("nb/other.ipynb", "-k", "first"),
+        )
+    }
+    elsewhere = project.pytest("--nbci-changed", "tests")
+
+    assert list(codes.values()) == [0, 0, 5, 5, 5]
+    assert elsewhere.outcomes == {"passed": 1}
+    assert " due" not in elsewhere.out
+    assert "nb/" not in elsewhere.out
+
+
 def test_variables_switch_it_on_and_a_scheduled_pipeline_runs_everything(project: Project):
     project.notebook("a.ipynb", "import os\nassert not os.path.exists('/' + 'flag-of-nobody')")
     project.notebook("b.ipynb", "import os\nprint(1 / int(os.environ.get('LUCK', '1')))")
