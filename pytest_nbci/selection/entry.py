@@ -201,9 +201,9 @@ def input_id(tree: Tree, path: str) -> str:
 
 def _laid_input(tree: Tree, file: Path) -> dict[str, str]:
     """What a fixture laid: a file that it made depends on what the fixture read."""
-    inside = tree.path_of(file)
-    if inside is not None and inside in tree.git:
-        return {inside: input_id(tree, inside)}
+    tracked = tree.tracked(file)
+    if tracked is not None:
+        return {tracked: input_id(tree, tracked)}
     if file.is_relative_to(tempfile.gettempdir()):
         return {}
     return {str(file): file_id(file)}

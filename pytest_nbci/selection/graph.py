@@ -107,6 +107,8 @@ class Graph:
 
     def _follow(self, start: str, context: Context) -> tuple[Reach, list[Step]]:
         reach = Reach(files={start: start}, roots=set(context.roots))
+        if (real := self._tree.real(start)) in self._tree:
+            reach.files.setdefault(real, start)
         files, taken = reach.files, []
         pending: list[tuple[str, str | None]] = [(start, None)]
         executed: set[str] = set()

@@ -114,7 +114,7 @@ class Sources:
 
     def _key(self, tree: Tree, path: str, kind: str | None = None) -> str:
         kind = kind or kind_of(path)
-        key = f"{kind}{tree.blobs[path][1]}"
+        key = f"{kind}{tree.blobs[_behind(tree, path)][1]}"
         self._used.add(key)
         if key not in self._plain:
             content = self.read(tree, path)
@@ -127,7 +127,7 @@ class Sources:
         """The content of a tracked file; None where it is not in ``tree``, or not in the clone."""
         if path not in tree.blobs:
             return None
-        number, blob = tree.blobs[path]
+        number, blob = tree.blobs[_behind(tree, path)]
         part = tree.parts[number]
         if part not in self._readers:
             self._readers[part] = BlobReader(part)
@@ -135,6 +135,12 @@ class Sources:
 
 
 _NOTHING = Facts()
+
+
+def _behind(tree: Tree, path: str) -> str:
+    """The tracked file whose content ``path`` has: a tracked link has that of another."""
+    real = tree.real(path)
+    return real if real in tree.blobs else path
 
 
 def _parse(kind: str, content: bytes) -> Any:

@@ -63,8 +63,14 @@ class Tree:
         return path in self.git or path in self.data
 
     def _data_id(self, source: Path) -> str:
-        inside = self.path_of(source)
-        return self.git[inside] if inside is not None and inside in self.git else file_id(source)
+        tracked = self.tracked(source)
+        return file_id(source) if tracked is None else self.git[tracked]
+
+    def tracked(self, file: Path) -> str | None:
+        """The tracked file whose content ``file`` has, behind links; None where there is none."""
+        inside = self.path_of(file)
+        real = None if inside is None else self.real(inside)
+        return real if real in self.git and real not in self.links else None
 
     def path_of(self, file: Path) -> str | None:
         """The path of a file of the working tree; None where it is not in it."""
@@ -100,7 +106,7 @@ class Tree:
         """What changes when test data outside git does, without reading it."""
         found = []
         for path, file in sorted(self.data.items()):
-            if self.path_of(file) not in self.git:
+            if self.tracked(file) is None:
                 with contextlib.suppress(OSError):
                     state = file.stat()
                     found.append((path, str(file), state.st_size, state.st_mtime_ns))
@@ -197,11 +203,9 @@ def read_tree(parts: Iterable[TreePart], data: Mapping[str, Path]) -> Tree:
             del git[link], blobs[link]
     overlaid = {printable(name): Path(os.path.abspath(file)) for name, file in data.items()}  # noqa: PTH100 - links stay
     tree = Tree(git, overlaid, blobs, kept)
-    sources = frozenset(
-        inside
-        for file in overlaid.values()
-        if (inside := tree.path_of(file)) is not None and inside in git
-    )
+    files = overlaid.values()
+    named = {*map(tree.path_of, files), *map(tree.tracked, files)}
+    sources = frozenset(name for name in named if name is not None and name in git)
     return Tree(git, overlaid, blobs, kept, sources)
 
 
