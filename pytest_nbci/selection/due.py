@@ -214,13 +214,14 @@ def since(analysis: Analysis, base: Analysis, reference: str) -> Callable[[str],
             return None
         # Without a result nobody knows what data it reads: any that changed may be meant.
         basis, folder = analysis.basis(path), posixpath.dirname(path)
-        finds_sources = basis.lists or not basis.folders.get("", DATA).startswith(DATA)
+        named = [one for one, kind in basis.folders.items() if not kind.startswith(DATA)]
 
         def may_be_read(changed_file: str) -> bool:
             if changed_file in basis.files:
                 return True
             if is_source(changed_file):
-                return finds_sources
+                inside = (not one or changed_file.startswith(f"{one}/") for one in named)
+                return basis.lists or any(inside)
             is_near = changed_file.startswith(f"{folder}/") if folder else "/" not in changed_file
             return is_near or not matches(changed_file, ignore)
 

@@ -18,6 +18,7 @@ from pytest_nbci.selection.reach import (
     Step,
     add_named,
     add_step,
+    meant_kind,
     names_no_folder,
 )
 from pytest_nbci.selection.sources import CONFIG, NOTEBOOK, PYTHON, Sources, kind_of
@@ -208,7 +209,8 @@ class Graph:
     ) -> None:
         """Add the files that strings name; names that are looked for, and folders.
 
-        Of a folder that is named, or that a name known in part is in, all data count by name.
+        Of a folder that is named, or that a name known in part is in, all data count by name, and
+        all else that may be meant.
         """
         bases = tuple(dict.fromkeys([*working, posixpath.dirname(path), self._root, ""]))
         is_config = kind_of(path) == CONFIG
@@ -229,12 +231,13 @@ class Graph:
                     files.setdefault(found)
                     is_found = True
                 elif found in self._tree.folders:
-                    is_found = add_named(found, partly, named)
+                    kind = meant_kind(place.path, probes=facts.probes)
+                    is_found = add_named(found, partly, kind, named)
             if not is_found and partly is None:
                 named.present |= self._called(place.path, path)
-                if "/" in place.path and not posixpath.splitext(place.path)[1]:
-                    found_at = (self._located(place, base, path) for base in bases)
-                    named.missing |= {one for one in found_at if one and self._may_come(one)}
+            if not is_found and "/" in place.path and not posixpath.splitext(wanted.path)[1]:
+                found_at = (self._located(wanted, base, path) for base in bases)
+                named.missing |= {one for one in found_at if one and self._may_come(one)}
 
     def _may_come(self, path: str) -> bool:
         """Whether the folder that ``path`` would be in is there, and not the top."""

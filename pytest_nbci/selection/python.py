@@ -163,14 +163,14 @@ class _Reader(ast.NodeVisitor):
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         if not self._is_place(node):
-            self._add_part(node.values)
-            self.generic_visit(node)
+            self._visit_parts(node.values)
 
     def visit_BinOp(self, node: ast.BinOp) -> None:
         if not self._is_place(node):
             if isinstance(node.op, ast.Add):
-                self._add_part(terms(node))
-            self.generic_visit(node)
+                self._visit_parts(terms(node))
+            else:
+                self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if not self._is_place(node):
@@ -253,10 +253,17 @@ class _Reader(ast.NodeVisitor):
         known = self._names.get(node.id) if isinstance(node, ast.Name) else None
         return known.path if known is not None and known.base == FUNCTION else tail(node)
 
-    def _add_part(self, parts: list[ast.expr]) -> None:
+    def _visit_parts(self, parts: list[ast.expr]) -> None:
+        """Visit what a text is put together of; the folder that it begins with is part of it."""
         found = beginning(parts, self._names)
-        if named_folder(found.path) is not None:
+        is_named = named_folder(found.path) is not None
+        if is_named:
             self._facts.places.setdefault(found)
+        for at, part in enumerate(parts):
+            match part:
+                case ast.Constant(value=str(text)) if is_named and not at and text.endswith("/"):
+                    continue
+            self.visit(part)
 
     def _is_place(self, node: ast.expr) -> bool:
         place = evaluate(node, self._names)

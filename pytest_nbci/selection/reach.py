@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from dataclasses import dataclass, field
 
-from pytest_nbci.selection.tree import BELOW, DATA, SOURCES, stronger
+from pytest_nbci.selection.tree import ALL, BELOW, DATA, SOURCE_SUFFIXES, SOURCES, stronger
 
 
 @dataclass
@@ -82,12 +84,22 @@ def names_no_folder(reach: Reach, context: Context) -> bool:
     return named <= {*context.working}
 
 
-def add_named(folder: str, partly: str | None, named: Reach) -> bool:
-    """Have data in ``folder`` count by name, if it is meant: the top alone says little.
+def add_named(folder: str, partly: str | None, kind: str, named: Reach) -> bool:
+    """Have names in ``folder`` count, if it is meant: the top alone says little.
 
     ``partly`` is the folder of a name of which the rest is not known.
     """
     is_meant = bool(folder) or partly is not None
     if is_meant:
-        named.add_folder(folder, DATA if partly == "." else DATA + BELOW)
+        named.add_folder(folder, kind if partly == "." else kind + BELOW)
     return is_meant
+
+
+def meant_kind(text: str, *, probes: bool) -> str:
+    """Which names count where ``text`` names a folder, or a file in part.
+
+    Modules and notebooks do where it ends like one, or where what is looked for may end so.
+    """
+    suffix = posixpath.splitext(text)[1]
+    is_open = re.fullmatch(r"\.\w+", suffix) is None
+    return ALL if suffix in SOURCE_SUFFIXES or (is_open and probes) else DATA

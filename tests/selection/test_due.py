@@ -394,7 +394,10 @@ def test_with_a_base_what_is_the_same_there_is_left_out(repo: Analysed):
     assert all(one.due for one in repo.choose(reference=base).decisions)
 
 
-@pytest.mark.parametrize("source", ["exec(text)", "import os; os.listdir(where)", "!make all"])
+@pytest.mark.parametrize(
+    "source",
+    ["exec(text)", "import os; os.listdir(where)", "!make all", "print(open(f'../src/{name}.py'))"],
+)
 def test_a_base_excuses_nobody_who_may_find_a_module_that_changed(repo: Analysed, source: str):
     repo.project.notebook("nb/a.ipynb", source)
     repo.project.notebook("nb/b.ipynb", "1")

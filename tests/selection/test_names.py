@@ -34,6 +34,26 @@ SEES = {
         Readings((), ()),
         "data/7.csv",
     ),
+    "a notebook of a computed name": (
+        "import os\nfor n in 'pq': os.path.exists(f'../plugins/{n}.ipynb')",
+        Readings((), ()),
+        "plugins/p.ipynb",
+    ),
+    "a module of a computed name": (
+        "from pathlib import Path\nfor n in 'pq': Path(f'../plugins/{n}.py').exists()",
+        Readings((), ()),
+        "plugins/p.py",
+    ),
+    "an extension module of a computed name": (
+        "def there(p): ...\nfor n in 'pq': there('../plugins/%s.so' % n)",
+        Readings((), ()),
+        "plugins/p.so",
+    ),
+    "what may be a module in a folder that is named": (
+        "from pathlib import Path\nD = Path('..') / 'plugins'\nfor n in 'pq': (D / where(n)).exists()",
+        Readings((), ()),
+        "plugins/p.py",
+    ),
     "a folder in a variable": (
         "from pathlib import Path\nD = Path('..') / 'data'\nn = 'x'\n(D / (n + '.csv')).exists()",
         Readings((), ()),
@@ -165,6 +185,11 @@ SEES = {
         Readings((), ()),
         "data/later/x.csv",
     ),
+    "a folder that a name begins with and that comes later": (
+        "import os\nos.path.exists(f'../data/later/{name}.csv')",
+        Readings((), ()),
+        "data/later/x.csv",
+    ),
     "a folder that a configuration names and that comes later": (
         LATER,
         Readings({"later.json"}, ()),
@@ -250,6 +275,8 @@ def test_a_file_that_goes_makes_who_may_have_looked_for_it_due(watched: Analysed
     [
         ("open('../data/x.csv')", Readings({"data/x.csv"}, ()), "data/y.csv"),
         ("import os; os.path.exists('../data/o.csv')", Readings((), ()), "data/y.csv"),
+        ("import os; os.path.exists(f'../data/{n}.csv')", Readings((), ()), "data/y.py"),
+        ("import os; os.path.exists('../data/' + n + '.csv')", Readings((), ()), "data/y.py"),
         ("n = ''.join('x'); open(f'../data/{n}.csv')", Readings({"data/x.csv"}, ()), "other/y.csv"),
         ("import glob; glob.glob('../data/*.csv')", Readings((), {"data"}), "other/y.csv"),
         ("import helper", Readings({"nb/helper.py"}, {"nb"}), "nb/other.py"),
