@@ -13,6 +13,7 @@ from pytest_nbci.selection.nodes import (
     fixed_part,
     has_wildcard,
     is_module,
+    owner,
     package_of,
     parts_of_first,
 )
@@ -29,15 +30,24 @@ LISTING = frozenset(
     (
         *("glob", "iglob", "rglob", "glob0", "glob1", "listdir", "scandir", "iterdir"),
         *("walk", "fwalk", "iter_modules", "walk_packages"),
-        *("copytree", "copy_tree", "make_archive", "compile_dir", "dircmp"),
+        *("copytree", "copy_tree", "make_archive", "compile_dir", "dircmp", "writepy"),
+        *("find_packages", "find_namespace_packages", "load_files", "FileSelector"),
     )
 )
 SPAWNING = frozenset(
     ("Popen", "check_call", "check_output", "getoutput", "getstatusoutput", "system")
 )
-_RECURSIVE = ("rglob", "walk", "fwalk")
+_RECURSIVE = (
+    *("rglob", "walk", "fwalk"),
+    *("find_packages", "find_namespace_packages", "load_files", "FileSelector"),
+)
 # "plugins.*" of f"plugins.{name}", and ".*" of what is beside the file.
 _PACKAGE = re.compile(r"([A-Za-z_][\w.]*|)\.[^.*]*\*")
+
+
+def is_listing(node: ast.expr, name: str) -> bool:
+    """Whether calling ``node``, whose last name is ``name``, lists a folder."""
+    return name in LISTING or (name == "contents" and owner(node) == "resources")
 
 
 def add_listing(node: ast.Call, name: str, facts: Facts, names: Mapping[str, Place]) -> None:

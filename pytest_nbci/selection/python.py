@@ -21,6 +21,7 @@ from pytest_nbci.selection.calls import (
     add_import,
     add_listing,
     add_spawn,
+    is_listing,
 )
 from pytest_nbci.selection.facts import FUNCTION, Facts, Import, Place, named_folder
 from pytest_nbci.selection.lines import add_lines
@@ -37,8 +38,11 @@ from pytest_nbci.selection.nodes import (
 from pytest_nbci.selection.paths import beginning, evaluate
 
 _PACKAGE_FILES = ("files", "get_data", "resource_filename", "resource_string", "read_text", "path")
-# They list the folders that they are given.
-_PACKING = ("tarfile", "zipapp", "compileall")
+# They list the folders that they are given, by functions whose names say little.
+_PACKING = (
+    *("tarfile", "zipapp", "compileall", "fsspec", "pyarrow.fs", "pyarrow.dataset"),
+    "importlib.resources.contents",
+)
 _TESTING = ("pytest", "unittest", "doctest")
 _PROBING = ("exists", "lexists", "isfile", "is_file", "isdir", "is_dir", "access")
 _BESIDE = ("parent", "parents", "dirname", "with_name", "with_stem", "with_suffix", "..")
@@ -118,6 +122,7 @@ class _Reader(ast.NodeVisitor):
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         names = tuple(alias.name for alias in node.names)
         for alias in node.names:
+            self._facts.lists = self._facts.lists or f"{node.module}.{alias.name}" in _PACKING
             self._names.pop(alias.asname or alias.name, None)
             if alias.asname is not None and alias.name in (*LISTING, *IMPORTING, *EXECUTING):
                 self._names[alias.asname] = Place(FUNCTION, alias.name)
@@ -193,7 +198,7 @@ class _Reader(ast.NodeVisitor):
 
     def _note_call(self, node: ast.Call, name: str) -> None:
         is_built_in = name not in _BUILT_IN or isinstance(node.func, ast.Name)
-        if name in LISTING:
+        if is_listing(node.func, name):
             add_listing(node, name, self._facts, self._names)
         elif name in IMPORTING:
             add_import(node, name, self._facts, self._names)

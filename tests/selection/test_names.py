@@ -99,6 +99,21 @@ SEES = {
         Readings({"nb/helper.py"}, {"nb"}),
         "nb/new.py",
     ),
+    "resources of a package": (
+        "import helper\nfrom importlib import resources\nresources.contents('helper')",
+        Readings({"nb/helper.py"}, {"nb"}),
+        "nb/new.py",
+    ),
+    "a data set of a whole folder": (
+        "import helper\nfrom pyarrow import dataset\ndataset.dataset('.')",
+        Readings({"nb/helper.py"}, {"nb"}),
+        "nb/new.py",
+    ),
+    "packages that are found": (
+        "import sys; sys.path.append('../src')\nfrom setuptools import find_packages\nfind_packages('../src')",
+        Readings({"src/a.py"}, {"src"}),
+        "src/new/__init__.py",
+    ),
     "a subprocess that lists": (
         "import helper, subprocess\nsubprocess.run(['ls'])",
         Readings({"nb/helper.py"}, {"nb"}),
