@@ -29,6 +29,7 @@ ABSENT = "absent"
 ALL, DATA, SOURCES, BELOW = "all", "data", "sources", "/**"
 SOURCE_SUFFIXES = (".py", ".ipynb", ".pyw", ".pyc", ".so", ".pyd")
 
+_EXECUTABLE = "100755"
 _LINKS_AT_MOST = 40  # as Linux, man 7 path_resolution
 
 
@@ -210,14 +211,19 @@ def read_tree(parts: Iterable[TreePart], data: Mapping[str, Path]) -> Tree:
 
 
 def listing(tree: Tree, folder: str, kind: str) -> str:
-    """Hash of the names in ``folder`` that count, behind their kind.
+    """Hash of the names in ``folder`` that count, and of what kind of file each is.
 
     Args:
         tree: The files.
         folder: Where; "" is the top, an absolute one is outside of the repository.
         kind: One of those above.
     """
-    digest = hashlib.sha256(chr(0).join(_names(tree, folder, kind)).encode(errors="replace"))
+    deep = kind.endswith(BELOW)
+    names = (
+        f"{name}{_nature(tree, name if deep else posixpath.join(folder, name))}"
+        for name in _names(tree, folder, kind)
+    )
+    digest = hashlib.sha256(chr(0).join(names).encode(errors="replace"))
     return f"{kind}:{digest.hexdigest()}"
 
 
@@ -240,6 +246,14 @@ def stronger(one: str | None, other: str) -> str:
 def is_source(path: str) -> bool:
     """Whether Python may import what is at ``path``, or it is a notebook: no data."""
     return path.endswith(SOURCE_SUFFIXES)
+
+
+def _nature(tree: Tree, path: str) -> str:
+    """What of a file is seen without opening it: that it may be executed, where a link leads."""
+    found = "" if path in tree.data else tree.git.get(path, "")
+    if found.startswith(SYMLINK):
+        return f"\0{found}"
+    return "\0+x" if found.startswith(_EXECUTABLE) else ""
 
 
 def _names(tree: Tree, folder: str, kind: str) -> Iterable[str]:

@@ -274,7 +274,7 @@ def test_the_file_behind_a_link_and_the_link_itself_count(repo: Analysed):
     (repo.project.root / "latest.csv").symlink_to("v2.csv")
     repo.project.commit()
 
-    assert repo.due() == {"a.ipynb": "a.ipynb ← latest.csv changed"}
+    assert repo.due()["a.ipynb"].startswith("a.ipynb ← latest.csv changed")
 
 
 # -- branches, clones, bases ---------------------------------------------------------------------

@@ -373,6 +373,32 @@ def test_what_a_script_of_any_name_does_counts_and_not_its_whole_folder(repo: An
     assert set(repo.due()) == {"c.ipynb"}
 
 
+@pytest.mark.parametrize("source", ["os.listdir('../bin')", "os.access('../bin/' + n, os.X_OK)"])
+def test_what_a_listing_tells_of_a_file_counts_and_not_its_content(repo: Analysed, source: str):
+    project = repo.project
+    tool = project.write("bin/tool", "1")
+    latest = project.root / "bin/latest"
+    latest.symlink_to("tool")
+    project.notebook("nb/a.ipynb", f"import os; {source}")
+    project.notebook("nb/b.ipynb", "open('../bin/tool')")
+    project.commit()
+    repo.passes()
+
+    tool.write_text("2")
+    project.commit()
+    assert set(repo.due()) == {"nb/b.ipynb"}
+
+    tool.chmod(0o755)
+    project.commit()
+    assert set(repo.due()) == {"nb/a.ipynb", "nb/b.ipynb"}
+    repo.passes()
+
+    latest.unlink()
+    latest.symlink_to("../bin/tool")
+    project.commit()
+    assert "nb/a.ipynb" in repo.due()
+
+
 def test_a_new_file_in_untracked_test_data_makes_everything_due(repo: Analysed):
     repo.project.table('[tool.nbci.data.test]\nroot = "samples"')
     repo.project.write(".gitignore", "samples/")
