@@ -7,6 +7,7 @@ tracked files. Where it computes what it imports, the whole folder it stands in 
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
@@ -263,7 +264,7 @@ class Graph:
         suffix = posixpath.splitext(name)[1]
         if not 1 < len(suffix) <= len(".parquet") + 1 or not suffix[1:].isalnum():
             return set()
-        ending = "/" + posixpath.normpath(text).lstrip("./")
+        ending = "/" + re.sub(r"^/*(\.\./)*", "", posixpath.normpath(text))
         return {
             path
             for path in self._tree.by_name.get(name, ())

@@ -158,10 +158,11 @@ class Modules:
             module = tree.real(f"{posixpath.join(base, part)}.py")
             if package in tree:
                 found.append(package)
-            elif module in tree:
-                return (*found, module), number == len(parts) - 1
-            elif here in self._extension_modules:
-                return (*found, *self._extension_modules[here]), number == len(parts) - 1
+            elif module in tree or here in self._extension_modules:
+                # Python prefers a compiled one beside it, if it is for this platform.
+                found += [module] if module in tree else []
+                found += self._extension_modules.get(here, ())
+                return tuple(found), number == len(parts) - 1
             elif here not in tree.folders:
                 return tuple(found), False
             base = here

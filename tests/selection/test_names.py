@@ -195,6 +195,16 @@ SEES = {
         Readings((), {"src"}),
         "src/b.py",
     ),
+    "a compiled module beside the one that is imported": (
+        "import helper",
+        Readings({"nb/helper.py"}, {"nb"}),
+        "nb/helper.cpython-311-x86_64-linux-gnu.so",
+    ),
+    "a hidden file by its name alone": (
+        "for n in ['.later.json']: there(where, n)",
+        Readings((), ()),
+        "data/.later.json",
+    ),
     "a folder that comes later": (
         "import pathlib\nfor one in [pathlib.Path('../data/later')]: (one / name).exists()",
         Readings((), ()),
