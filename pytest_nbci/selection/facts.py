@@ -91,12 +91,14 @@ class Facts:
         """Note a string, if a file may be called like that."""
         if (
             0 < len(text) <= _LONGEST_WORD
-            and len(self.words) < _MOST_WORDS
             and "\n" not in text
             and "\0" not in text
             and "://" not in text
         ):
-            self.words.setdefault(text)
+            if len(self.words) < _MOST_WORDS:
+                self.words.setdefault(text)
+            elif text not in self.words:
+                self.lists = self.probes = True  # it may be any file
 
     def to_plain(self) -> dict[str, Any]:
         """JSON values; what is empty is left out."""

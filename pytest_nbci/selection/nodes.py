@@ -5,11 +5,16 @@ from __future__ import annotations
 import ast
 import posixpath
 import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from pytest_nbci.selection.paths import is_os
 
 SPAWNERS = ("subprocess", "os", "asyncio", "pexpect")
 
+_READING = ("open", "read", "load", "imread", "genfromtxt", "fromfile")
+_BROAD = ("Exception", "BaseException")
+_MODE = re.compile(r"[rwxabt+]{1,3}")
 _WILD = re.compile(r"[*?\[]")
 
 
@@ -113,3 +118,71 @@ def package_of(node: ast.expr) -> str | None:
     if isinstance(node, ast.Attribute) and node.attr == "__path__":
         return ast.unparse(node.value)
     return None
+
+
+def is_silent(handlers: Iterable[ast.ExceptHandler]) -> bool:
+    """Whether one of ``handlers`` takes whatever fails."""
+    for handler in handlers:
+        match handler.type:
+            case None:
+                return True
+            case ast.Tuple(elts=types):
+                found = any(map(_is_broad, types))
+            case broad:
+                found = _is_broad(broad)
+        if found:
+            return True
+    return False
+
+
+def is_suppressing(node: ast.With) -> bool:
+    """Whether whatever fails in a block is suppressed."""
+    for item in node.items:
+        match item.context_expr:
+            case ast.Call(func=function, args=types) if tail(function) == "suppress":
+                if any(map(_is_broad, types)):
+                    return True
+    return False
+
+
+def _is_broad(node: ast.expr) -> bool:
+    return tail(node) in _BROAD
+
+
+def reads_in(body: Iterable[ast.stmt]) -> Iterator[ast.Call]:
+    """Calls in ``body`` that read files, as far as their names say so."""
+    for statement in body:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Call) and tail(node.func).startswith(_READING):
+                yield node
+
+
+def asked_for(call: ast.Call) -> ast.expr:
+    """The file that a call reads or looks for: what it is given, or what it is a method of."""
+    match call:
+        case ast.Call(args=[ast.Constant(value=str(mode)), *_], func=ast.Attribute(value=file)) if (
+            _MODE.fullmatch(mode)
+        ):
+            return file
+        case (
+            ast.Call(args=[ast.Attribute(value=file), *_])
+            | ast.Call(args=[], func=ast.Attribute(value=file))
+        ):
+            return file
+    return call.args[0] if call.args else call.func
+
+
+def unsteady(tree: ast.Module) -> set[str]:
+    """Variables that stand for more than one thing, so that nothing is known of them."""
+    times: Counter[str] = Counter()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()):
+                times[name] += 1
+            case ast.Assign() | ast.AnnAssign():
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                times.subtract(target.id for target in targets if isinstance(target, ast.Name))
+                times.update(f"={one.id}" for one in targets if isinstance(one, ast.Name))
+            case ast.arg(arg=name):
+                times[name] += 1
+    return {name.lstrip("=") for name, count in times.items() if count > name.startswith("=")}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections import Counter
 
 from pytest_nbci.selection.calls import (
     EXECUTING,
@@ -27,13 +26,18 @@ from pytest_nbci.selection.facts import FUNCTION, Facts, Import, Place, named_fo
 from pytest_nbci.selection.lines import add_lines
 from pytest_nbci.selection.nodes import (
     SPAWNERS,
+    asked_for,
     is_module,
     is_python_path,
+    is_silent,
     is_spawn,
+    is_suppressing,
     is_sys_path,
     owner,
+    reads_in,
     tail,
     terms,
+    unsteady,
 )
 from pytest_nbci.selection.paths import beginning, evaluate
 
@@ -73,7 +77,7 @@ def add_python(source: str, facts: Facts, names: dict[str, Place]) -> None:
         add_lines(source, facts)
         return
     try:
-        _Reader(facts, names, _unsteady(tree)).visit(tree)
+        _Reader(facts, names, unsteady(tree)).visit(tree)
     except RecursionError:  # thousands of nested operators
         add_lines(source, facts)
 
@@ -86,22 +90,6 @@ def parse(source: str) -> ast.Module | None:
             return ast.parse(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
-
-
-def _unsteady(tree: ast.Module) -> set[str]:
-    """Variables that stand for more than one thing, so that nothing is known of them."""
-    times: Counter[str] = Counter()
-    for node in ast.walk(tree):
-        match node:
-            case ast.Name(id=name, ctx=ast.Store()):
-                times[name] += 1
-            case ast.Assign() | ast.AnnAssign():
-                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                times.subtract(target.id for target in targets if isinstance(target, ast.Name))
-                times.update(f"={one.id}" for one in targets if isinstance(one, ast.Name))
-            case ast.arg(arg=name):
-                times[name] += 1
-    return {name.lstrip("=") for name, count in times.items() if count > name.startswith("=")}
 
 
 class _Reader(ast.NodeVisitor):
@@ -196,6 +184,23 @@ class _Reader(ast.NodeVisitor):
         for child in (*node.args, *(keyword.value for keyword in node.keywords)):
             self.visit(child)
 
+    def visit_Try(self, node: ast.Try) -> None:
+        if is_silent(node.handlers):
+            self._note_tried(node.body)
+        self.generic_visit(node)
+
+    def visit_With(self, node: ast.With) -> None:
+        if is_suppressing(node):
+            self._note_tried(node.body)
+        self.generic_visit(node)
+
+    def _note_tried(self, body: list[ast.stmt]) -> None:
+        """What fails here says nothing: reading a file is looking whether it is there."""
+        self._facts.probes = self._facts.probes or any(map(self._is_computed, reads_in(body)))
+
+    def _is_computed(self, call: ast.Call) -> bool:
+        return evaluate(asked_for(call), self._names) is None
+
     def _note_call(self, node: ast.Call, name: str) -> None:
         is_built_in = name not in _BUILT_IN or isinstance(node.func, ast.Name)
         if is_listing(node.func, name):
@@ -211,10 +216,7 @@ class _Reader(ast.NodeVisitor):
         elif name in SPAWNING or is_spawn(node.func, name):
             add_spawn(node, self._facts, self._names)
         elif name in _PROBING:
-            asked = node.args[0] if node.args else node.func
-            asked = asked.value if isinstance(asked, ast.Attribute) else asked
-            if evaluate(asked, self._names) is None:
-                self._facts.probes = True
+            self._facts.probes = self._facts.probes or self._is_computed(node)
         elif node.args:
             self._note_other(node.args[0], name)
 

@@ -205,6 +205,21 @@ SEES = {
         Readings((), ()),
         "data/.later.json",
     ),
+    "a file that may be missing, whatever fails": (
+        "try:\n    frame = pd.read_csv(where())\nexcept Exception:\n    pass",
+        Readings((), ()),
+        "other/new.csv",
+    ),
+    "a file that may be missing, as nothing is said": (
+        "import contextlib\nwith contextlib.suppress(Exception): (where() / 'x').open('rb')",
+        Readings((), ()),
+        "other/new.csv",
+    ),
+    "more strings than anybody keeps": (
+        f"for n in {[f'{n}.csv' for n in range(5_001)]}: there(where, n)",
+        Readings((), ()),
+        "data/5000.csv",
+    ),
     "a folder that comes later": (
         "import pathlib\nfor one in [pathlib.Path('../data/later')]: (one / name).exists()",
         Readings((), ()),
@@ -300,6 +315,7 @@ def test_a_file_that_goes_makes_who_may_have_looked_for_it_due(watched: Analysed
     [
         ("open('../data/x.csv')", Readings({"data/x.csv"}, ()), "data/y.csv"),
         ("import os; os.path.exists('../data/o.csv')", Readings((), ()), "data/y.csv"),
+        ("try:\n    open('x.csv')\nexcept Exception:\n    n += 1", Readings((), ()), "data/y.csv"),
         ("import os; os.path.exists(f'../data/{n}.csv')", Readings((), ()), "data/y.py"),
         ("import os; os.path.exists('../data/' + n + '.csv')", Readings((), ()), "data/y.py"),
         ("n = ''.join('x'); open(f'../data/{n}.csv')", Readings({"data/x.csv"}, ()), "other/y.csv"),
