@@ -8,7 +8,7 @@ import json
 import os
 import posixpath
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -130,8 +130,7 @@ class Analysis:
 
     def _make(self, path: str, above: tuple[str, ...]) -> Basis:
         source = self.sources.notebook(self.tree, path)
-        reach = self._graph.reach(path)
-        parents = {file: parent for file, parent in reach.files.items() if file != path}
+        given = {name: self.rules.profile.parameters.get(name) for name in source.declared}
         parts = {
             "source": source.digest,
             "python": environment.python_name(),
@@ -140,18 +139,20 @@ class Analysis:
             "project": self.rules.prefix,
             "profile": self.rules.profile.name,
             "data": self._untracked,
-            "parameters": _json(
-                {name: self.rules.profile.parameters.get(name) for name in source.declared}
-            ),
+            "parameters": _json(given),
         }
         kernel = source.kernel
         needs: tuple[str, ...] = ()
+        words: list[str] = []
         try:
             own = self.settings_of(path)
             parts["settings"] = _json(dataclasses.asdict(own))
             kernel, needs = own.kernel or source.kernel, own.needs
+            words = [*_strings(given), *_strings(own.parameters)]
         except NotebookError as error:
             parts["settings"] = str(error)
+        reach = self._graph.reach(path, words)
+        parents = {file: parent for file, parent in reach.files.items() if file != path}
         parts["kernel"] = f"{kernel} {source.language}"
         if not (source.is_python and kernel in (None, _NATIVE)):
             parts["kernels"] = self._kernels
@@ -284,6 +285,15 @@ def _python_path(tree: Tree) -> list[str]:
 def _hashed(text: str) -> str:
     """Settings may hold what no result may: passwords among parameters, in the reason of a skip."""
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
+
+
+def _strings(value: object) -> Iterator[str]:
+    """Strings in a value of a parameter: they may name files."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _strings(item)
 
 
 def _json(value: object) -> str:

@@ -45,12 +45,12 @@ class Graph:
         self._root = root
         self._contexts: dict[tuple[tuple[str, ...], tuple[str, ...], bool], Context] = {}
 
-    def reach(self, start: str) -> Reach:
-        """All that the file ``start`` reaches, itself included."""
+    def reach(self, start: str, given: Sequence[str] = ()) -> Reach:
+        """All that the file ``start`` reaches, itself included; ``given`` are strings it gets."""
         folder = posixpath.dirname(start)
         context = self._context((folder,), (folder,), anywhere=False)
         while True:
-            found, steps = self._follow(start, context)
+            found, steps = self._follow(start, context, given)
             roots = [root for step in steps for root in (*step.roots, *step.working)]
             working = [folder for step in steps for folder in step.working]
             wider = self._context(
@@ -107,12 +107,24 @@ class Graph:
         found = self._tree.real("" if path == "." else path)
         return None if is_outside(found) else found
 
-    def _follow(self, start: str, context: Context) -> tuple[Reach, list[Step]]:
+    def _follow(
+        self, start: str, context: Context, given: Sequence[str]
+    ) -> tuple[Reach, list[Step]]:
         reach = Reach(files={start: start}, roots=set(context.roots))
         if (real := self._tree.real(start)) in self._tree:
             reach.files.setdefault(real, start)
         files, taken = reach.files, []
         pending: list[tuple[str, str | None]] = [(start, None)]
+        if given:
+            facts = Facts(probes=self._sources.facts(self._tree, start).probes)
+            for text in given:
+                facts.add_word(text)
+            wanted: dict[str, None] = {}
+            named = Reach()
+            self._name(start, facts, context.working, wanted, named)
+            files |= dict.fromkeys(wanted, start)
+            pending += [(file, None) for file in wanted]
+            add_step(reach, named)
         executed: set[str] = set()
         for path, kind in pending:  # which grows
             step = context.steps.get((path, kind))

@@ -184,6 +184,29 @@ def test_parameters_of_the_profile_count_for_who_declares_them(repo: Analysed):
     assert repo.fingerprint("without.ipynb") == before["without.ipynb"]
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize(
+    "table",
+    [
+        '[[tool.nbci.notebook]]\npath = "nb/*"\nparameters = {path = "../conf/opt.json"}',
+        '[tool.nbci.data.test]\nparameters = {path = ["../conf/opt.json"]}',
+    ],
+)
+def test_a_file_that_a_parameter_names_counts(repo: Analysed, table: str, *, is_there: bool):
+    repo.project.table(table)
+    repo.project.notebook("nb/a.ipynb", Cell("path = 'x.csv'", ["parameters"]))
+    if is_there:
+        repo.project.write("conf/opt.json", '{"more": "../more.csv"}')
+        repo.project.write("more.csv", "1")
+    repo.project.commit()
+    before = repo.fingerprint("nb/a.ipynb")
+
+    repo.project.write("more.csv" if is_there else "conf/opt.json", "2")
+    repo.project.commit()
+
+    assert repo.fingerprint("nb/a.ipynb") != before
+
+
 @pytest.mark.parametrize(
     "source",
     [
