@@ -28,6 +28,7 @@ class Basis:
         folders: These folders, to the kind of names.
         roots: Folders that Python may list since it imports from there.
         lists: The code lists folders that only a run knows.
+        unpickles: The code may restore objects, whose modules only a run knows.
     """
 
     parts: Mapping[str, str]
@@ -36,6 +37,7 @@ class Basis:
     folders: Mapping[str, str] = field(default_factory=dict)
     roots: frozenset[str] = frozenset()
     lists: bool = True
+    unpickles: bool = False
 
     @cached_property
     def fingerprint(self) -> str:

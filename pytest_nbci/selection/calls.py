@@ -18,9 +18,16 @@ from pytest_nbci.selection.nodes import (
     parts_of_first,
 )
 from pytest_nbci.selection.paths import beginning, evaluate
-from pytest_nbci.selection.shell import add_command, add_shell
+from pytest_nbci.selection.shell import FILE_MAGICS, add_command, add_file_magic, add_shell
 
-IMPORTING = frozenset(("import_module", "__import__", "importorskip", "run_module", "find_spec"))
+IMPORTING = frozenset(
+    ("import_module", "__import__", "importorskip", "run_module", "find_spec", "resolve_name")
+)
+# Functions that import, whose names say so only where their module is imported.
+_IMPORTING_OF = {
+    "locate": "pydoc",
+    **dict.fromkeys(("instantiate", "get_class", "get_method"), "hydra"),
+}
 EXECUTING = frozenset(
     ("exec", "eval", "execfile", "run_path", "spec_from_file_location", "load_source")
 )
@@ -90,6 +97,25 @@ def add_spawn(node: ast.Call, facts: Facts, names: Mapping[str, Place]) -> None:
             facts.lists = True
 
 
+def is_import(name: str, facts: Facts) -> bool:
+    """Whether calling a function called ``name`` imports what it is given by name."""
+    module = _IMPORTING_OF.get(name)
+    return name in IMPORTING or (
+        module is not None and any(one.module.split(".")[0] == module for one in facts.imports)
+    )
+
+
+def add_magic(node: ast.Call, facts: Facts, names: Mapping[str, Place]) -> None:
+    """Add the file that a magic runs that is called by its name."""
+    match [evaluate(part, names) for part in node.args]:
+        case [Place(path=name), *_] if name not in FILE_MAGICS:
+            pass
+        case [_, Place(path=arguments), *_]:
+            add_file_magic(arguments, facts)
+        case _:
+            facts.computes = True
+
+
 def add_import(node: ast.Call, name: str, facts: Facts, names: Mapping[str, Place]) -> None:
     """Add what a function imports by name; ``name`` is the function."""
     found = evaluate(node.args[0], names) if node.args else None
@@ -102,8 +128,8 @@ def add_import(node: ast.Call, name: str, facts: Facts, names: Mapping[str, Plac
         else:
             facts.packages.setdefault(package)
         return
-    module = found.path.lstrip(".")
-    level = len(found.path) - len(module)
+    module = found.path.partition(":")[0].lstrip(".")
+    level = len(found.path) - len(found.path.lstrip("."))
     if level and base:
         kept = base.split(".")
         kept = kept[: len(kept) - level + 1]

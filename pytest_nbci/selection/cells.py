@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from pytest_nbci.notebook import (
 )
 from pytest_nbci.selection.facts import CWD, UNKNOWN, Facts, Import, Place
 from pytest_nbci.selection.python import add_python, parse
-from pytest_nbci.selection.shell import add_shell, add_words, shell_words
+from pytest_nbci.selection.shell import FILE_MAGICS, add_file_magic, add_shell, add_words
 
 _TAGS = {PARAMETERS, INJECTED_PARAMETERS, SKIP_EXECUTION, RAISES_EXCEPTION}
 # Kernels of several languages keep the language of a cell in its metadata.
@@ -35,7 +34,6 @@ _SHELL_MAGICS = ("bash", "sh", "script", "system", "sx", "!", "zsh", "cmd")
 _ALIASES = ("ls", "ll", "lf", "lk", "ldir", "lx", "cat", "cp", "mv", "rm", "less", "more")
 _PYTHON_MAGICS = ("python", "python3", "pypy", "time", "timeit", "capture", "prun", "memit")
 _OTHER_LANGUAGES = ("R", "julia", "perl", "ruby", "octave", "matlab", "scala", "sos", "js", "node")
-_FILE_MAGICS = ("run", "load", "loadpy", "pycat", "pfile", "edit")
 _CODE_MAGICS = ("time", "timeit", "prun", "memit", "mprun", "lprun", "debug")
 _MAGIC = re.compile(
     r"^(?P<indent>\s*)(?P<left>[\w.,\s\[\]'\"]+=\s*)?(?P<sign>%(?=[\w%])|!!?(?!=))(?P<rest>.*)$"
@@ -216,12 +214,8 @@ def _add_line_magic(sign: str, rest: str, facts: Facts, names: dict[str, Place])
     elif name in ("load_ext", "reload_ext", "aimport"):
         for module in re.findall(r"[\w.]+", arguments):
             facts.imports.setdefault(Import(0, module))
-    elif name in _FILE_MAGICS:
-        add_words(arguments, facts)
-        for word in shell_words(arguments):
-            if not posixpath.splitext(word)[1]:
-                facts.add_word(f"{word}.py")  # %run and %load complete the suffix
-        facts.computes = facts.computes or bool(re.search(r"[${]", arguments))
+    elif name in FILE_MAGICS:
+        add_file_magic(arguments, facts)
     elif name in (*_SHELL_MAGICS, *_ALIASES):
         add_shell(f"{name} {arguments}" if name in _ALIASES else arguments, facts)
     else:

@@ -221,7 +221,7 @@ def since(analysis: Analysis, base: Analysis, reference: str) -> Callable[[str],
                 return True
             if is_source(changed_file):
                 inside = (not one or changed_file.startswith(f"{one}/") for one in named)
-                return basis.lists or any(inside)
+                return basis.lists or basis.unpickles or any(inside)
             is_near = changed_file.startswith(f"{folder}/") if folder else "/" not in changed_file
             return is_near or not matches(changed_file, ignore)
 

@@ -20,6 +20,8 @@ UNKNOWN = "*"
 _UNKNOWN = re.compile(r"[*?\[{%$]")
 _SUFFIX = re.compile(r"\.\w{1,8}")
 
+_PICKLING = ("pickle", "joblib", "dill", "cloudpickle", "shelve")
+
 _LONGEST_WORD = 250
 _MOST_WORDS = 5_000
 
@@ -86,6 +88,11 @@ class Facts:
     lists: bool = False
     probes: bool = False
     beside: bool = False
+
+    @property
+    def unpickles(self) -> bool:
+        """Whether it may restore objects, whose modules only a run knows."""
+        return any(item.module.partition(".")[0] in _PICKLING for item in self.imports)
 
     def add_word(self, text: str) -> None:
         """Note a string, if a file may be called like that."""

@@ -180,6 +180,7 @@ class Analysis:
             parents=parents,
             folders=reach.folders,
             roots=roots,
+            unpickles=reach.unpickles,
             lists=reach.lists or not source.is_python or bool(needs),
         )
 
@@ -262,6 +263,7 @@ def _join(reach: Reach, parents: dict[str, str], other: Reach, path: str) -> Non
     reach.present |= other.present
     reach.roots |= other.roots
     reach.lists = reach.lists or other.lists
+    reach.unpickles = reach.unpickles or other.unpickles
 
 
 def _upward(folder: str) -> list[str]:

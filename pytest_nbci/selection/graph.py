@@ -152,7 +152,7 @@ class Graph:
         for wanted in facts.imports:
             for file in self._imported(wanted, path, roots, anywhere=context.anywhere):
                 files.setdefault(file)
-        named = Reach(lists=facts.lists or facts.computes)
+        named = Reach(lists=facts.lists or facts.computes, unpickles=facts.unpickles)
         self._name(path, facts, context.working, files, named)
         self._list(path, facts, context.working, named)
         folder = context.working[0]

@@ -19,7 +19,9 @@ from pytest_nbci.selection.calls import (
     add_executed,
     add_import,
     add_listing,
+    add_magic,
     add_spawn,
+    is_import,
     is_listing,
 )
 from pytest_nbci.selection.facts import FUNCTION, Facts, Import, Place, named_folder
@@ -205,7 +207,7 @@ class _Reader(ast.NodeVisitor):
         is_built_in = name not in _BUILT_IN or isinstance(node.func, ast.Name)
         if is_listing(node.func, name):
             add_listing(node, name, self._facts, self._names)
-        elif name in IMPORTING:
+        elif is_import(name, self._facts):
             add_import(node, name, self._facts, self._names)
         elif name in EXECUTING and is_built_in:
             code = add_executed(node, name, self._facts, self._names)
@@ -213,6 +215,8 @@ class _Reader(ast.NodeVisitor):
                 add_python(code, self._facts, self._names)
         elif name in WALKING or (name == "main" and owner(node.func) in _TESTING):
             self._facts.computes = self._facts.lists = True
+        elif name == "run_line_magic":
+            add_magic(node, self._facts, self._names)
         elif name in SPAWNING or is_spawn(node.func, name):
             add_spawn(node, self._facts, self._names)
         elif name in _PROBING:
@@ -234,6 +238,8 @@ class _Reader(ast.NodeVisitor):
             place = evaluate(first, self._names)
             if place is not None:
                 self._facts.folders.setdefault(place)
+        elif name == "read_pickle":
+            self._facts.imports.setdefault(Import(0, "pickle"))
         elif name in _PACKAGE_FILES:
             match first:
                 case ast.Constant(value=str(text)) if re.fullmatch(r"[\w.]+", text):

@@ -23,6 +23,7 @@ class Reach:
         roots: Folders on ``sys.path``.
         lists: Some of the code lists folders that only a run knows.
         missing: Paths of folders that are named and not there: they count as soon as they are.
+        unpickles: Some of the code may restore objects, whose modules only a run knows.
     """
 
     files: dict[str, str] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class Reach:
     roots: set[str] = field(default_factory=set)
     lists: bool = False
     missing: set[str] = field(default_factory=set)
+    unpickles: bool = False
 
     def add_folder(self, folder: str, kind: str) -> None:
         """Have names in ``folder`` count, beside those that do already."""
@@ -76,6 +78,7 @@ def add_step(reach: Reach, other: Reach) -> None:
     reach.present |= other.present
     reach.lists = reach.lists or other.lists
     reach.missing |= other.missing
+    reach.unpickles = reach.unpickles or other.unpickles
 
 
 def names_no_folder(reach: Reach, context: Context) -> bool:

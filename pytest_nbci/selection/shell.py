@@ -33,6 +33,7 @@ _RUNNERS = (
     *("Rscript", "R", "julia", "node", "npm", "papermill", "jupyter", "quarto", "xargs", "eval"),
 )
 _RUNNING_MODULES = ("pytest", "unittest", "nose2", "doctest", "papermill", "jupyter", "nbconvert")
+FILE_MAGICS = ("run", "load", "loadpy", "pycat", "pfile", "edit")
 _PYTHON = re.compile(r"(python|pypy)[\d.]*")
 
 
@@ -57,6 +58,15 @@ def add_words(text: str, facts: Facts) -> None:
                 add_module(second, facts)
             elif first in ("cd", "pushd", "-C"):
                 facts.folders.setdefault(Place(CWD, posixpath.normpath(second)))
+
+
+def add_file_magic(arguments: str, facts: Facts) -> None:
+    """Add the file that a magic runs or loads, of which IPython completes the suffix."""
+    add_words(arguments, facts)
+    for word in shell_words(arguments):
+        if not posixpath.splitext(word)[1]:
+            facts.add_word(f"{word}.py")
+    facts.computes = facts.computes or bool(re.search(r"[${]", arguments))
 
 
 def add_command(words: Sequence[str], facts: Facts) -> None:

@@ -396,7 +396,11 @@ def test_with_a_base_what_is_the_same_there_is_left_out(repo: Analysed):
 
 @pytest.mark.parametrize(
     "source",
-    ["exec(text)", "import os; os.listdir(where)", "!make all", "print(open(f'../src/{name}.py'))"],
+    [
+        *("exec(text)", "import os; os.listdir(where)", "!make all"),
+        *("print(open(f'../src/{name}.py'))", "import joblib", "pd.read_pickle('x')"),
+        "from hydra.utils import instantiate; instantiate(conf)",
+    ],
 )
 def test_a_base_excuses_nobody_who_may_find_a_module_that_changed(repo: Analysed, source: str):
     repo.project.notebook("nb/a.ipynb", source)

@@ -64,6 +64,17 @@ CASES = {
         "tools/script.py",
         "tools/beside.py",
     },
+    "from pkgutil import resolve_name\nresolve_name('app.c:x')": {
+        "src/app/__init__.py",
+        "src/app/c.py",
+    },
+    "import pydoc\npydoc.locate('helper')": {"nb/helper.py", "nb/other_helper.py"},
+    "from image import locate\nlocate(image)": set(),
+    "get_ipython().run_line_magic('run', '../tools/script')": {
+        "tools/script.py",
+        "tools/beside.py",
+    },
+    "get_ipython().run_line_magic('matplotlib', 'inline')": set(),
     "async def f(): ...\nawait f()\nimport helper": {"nb/helper.py", "nb/other_helper.py"},
     "print 'python 2'\nimport helper": {"nb/helper.py", "nb/other_helper.py"},
     "%%time\n%matplotlib inline\nimport helper": {"nb/helper.py", "nb/other_helper.py"},
