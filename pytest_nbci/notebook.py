@@ -87,6 +87,15 @@ def load(path: Path, name: str) -> Notebook:
     )
 
 
+def is_accepted(content: object) -> bool:
+    """Whether ``load`` reads a file that holds this JSON value, which may be changed."""
+    try:
+        _upgrade(_checked(content, ""), "")
+    except NotebookError:
+        return False
+    return True
+
+
 def _table(metadata: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     found = metadata.get(key)
     return found if isinstance(found, Mapping) else {}
@@ -161,6 +170,10 @@ def _parse(data: bytes, name: str) -> dict[str, Any]:
         if data.startswith(b"version https://git-lfs"):
             cure = "It is a Git LFS pointer: run git lfs pull."
         raise NotebookError(f"{name} is not valid JSON{where}: {reason}.", cure) from error
+    return _checked(content, name)
+
+
+def _checked(content: Any, name: str) -> dict[str, Any]:
     if not isinstance(content, dict) or "nbformat" not in content:
         raise NotebookError(
             f"{name} is JSON but no notebook: it has no nbformat.", "Save it in Jupyter again."

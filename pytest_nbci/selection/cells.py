@@ -19,6 +19,7 @@ from pytest_nbci.notebook import (
     RAISES_EXCEPTION,
     SKIP_EXECUTION,
     assigned_names,
+    is_accepted,
     tags,
 )
 from pytest_nbci.selection.facts import CWD, UNKNOWN, Facts, Import, Place
@@ -95,9 +96,11 @@ def read_source(data: bytes) -> Source:
     """The parts of a notebook that count; of what is no notebook, the bytes themselves."""
     try:
         content = json.loads(data)
-        return _read(content)
+        found = _read(content)
+        is_notebook = is_accepted(content)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return Source(hashlib.sha256(data).hexdigest())
+        is_notebook = False
+    return found if is_notebook else Source(hashlib.sha256(data).hexdigest())
 
 
 def _read(content: Mapping[str, Any]) -> Source:

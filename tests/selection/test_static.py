@@ -137,6 +137,27 @@ def test_outputs_counts_markdown_and_page_tags_are_no_part_of_the_source(repo: A
 @pytest.mark.parametrize(
     "change",
     [
+        lambda content: content["cells"].append({"cell_type": "markdow", "source": "x"}),
+        lambda content: content["cells"].append("x"),
+        lambda content: content.update(nbformat=5),
+    ],
+)
+def test_a_notebook_that_is_no_longer_valid_is_another(repo: Analysed, change):
+    content = notebook_json(["x = 1"])
+    repo.project.write("a.ipynb", json.dumps(content))
+    repo.project.commit()
+    before = repo.fingerprint("a.ipynb")
+
+    change(content)
+    repo.project.write("a.ipynb", json.dumps(content))
+    repo.project.commit()
+
+    assert repo.fingerprint("a.ipynb") != before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
         lambda p: p.write("conftest.py", "import helper_of_tests\n"),
         lambda p: p.write("helper_of_tests.py", "x = 2\n"),
         lambda p: p.write("requirements.txt", "numpy==2\n"),
