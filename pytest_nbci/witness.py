@@ -90,6 +90,7 @@ class Witness:
             seen.is_complete,
             seen.is_possible,
             laid,
+            started_at="" if run is None else run.started_at,
         )
         return gather(self.analysis, name, self._with_fixtures(name, readings, use))
 

@@ -28,6 +28,7 @@ class Basis:
         folders: These folders, to the kind of names.
         roots: Folders that Python may list since it imports from there.
         lists: The code lists folders that only a run knows.
+        outside: Absolute paths that the code names, and that are not in the repository.
         unpickles: The code may restore objects, whose modules only a run knows.
     """
 
@@ -37,6 +38,7 @@ class Basis:
     folders: Mapping[str, str] = field(default_factory=dict)
     roots: frozenset[str] = frozenset()
     lists: bool = True
+    outside: frozenset[str] = frozenset()
     unpickles: bool = False
 
     @cached_property

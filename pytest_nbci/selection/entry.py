@@ -14,6 +14,7 @@ from typing import Any
 from pytest_nbci.repository import printable
 from pytest_nbci.selection.basis import WHOLE, Basis
 from pytest_nbci.selection.fingerprint import Analysis
+from pytest_nbci.selection.outside import outside_inputs
 from pytest_nbci.selection.tree import ALL, BELOW, DATA, SOURCES, Tree, file_id, is_source, stronger
 
 _COMPILED = re.compile(r"(.*/|)__pycache__/([^/.]+)\.[^/]*\.pyc")
@@ -73,6 +74,7 @@ class Readings:
         is_possible: This system tells it at all.
         laid: Test data that a fixture laid: path relative to the top, and the file.
         opened: Files of the user's tree that fixtures of the repository may have read.
+        started_at: When the run began, UTC in ISO 8601; empty where that is not known.
     """
 
     files: Iterable[str]
@@ -83,6 +85,7 @@ class Readings:
     is_possible: bool = True
     laid: Mapping[str, Path] = field(default_factory=dict)
     opened: Iterable[str] = ()
+    started_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,8 @@ def gather(analysis: Analysis, path: str, readings: Readings) -> Evidence:
     for link, aim in tree.links.items():
         if aim in found or any(name.startswith(f"{aim}/") for name in found):
             found[link] = input_id(tree, link)
-    found |= {outside: file_id(Path(outside)) for outside in readings.outside}
+    outside = {*readings.outside, *outside_inputs(basis.outside, readings.started_at)}
+    found |= {one: file_id(Path(one)) for one in outside}
     listed = {folder: analysis.listing(folder, kind) for folder, kind in sorted(kinds.items())}
     every = None
     if not readings.is_complete:

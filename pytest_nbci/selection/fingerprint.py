@@ -180,6 +180,7 @@ class Analysis:
             parents=parents,
             folders=reach.folders,
             roots=roots,
+            outside=frozenset(reach.outside),
             unpickles=reach.unpickles,
             lists=reach.lists or not source.is_python or bool(needs),
         )
@@ -263,6 +264,7 @@ def _join(reach: Reach, parents: dict[str, str], other: Reach, path: str) -> Non
     reach.present |= other.present
     reach.roots |= other.roots
     reach.lists = reach.lists or other.lists
+    reach.outside |= other.outside
     reach.unpickles = reach.unpickles or other.unpickles
 
 

@@ -233,6 +233,8 @@ class Graph:
             *facts.scripts,
         ]
         for place in places:
+            if place.path.startswith("/") and self._located(place, "", path) is None:
+                named.outside.add(place.path)
             partly = named_folder(place.path)
             wanted = place if partly is None else Place(place.base, partly)
             is_found = False

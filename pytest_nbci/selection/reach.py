@@ -23,6 +23,7 @@ class Reach:
         roots: Folders on ``sys.path``.
         lists: Some of the code lists folders that only a run knows.
         missing: Paths of folders that are named and not there: they count as soon as they are.
+        outside: Absolute paths that are named, and that are not in the repository.
         unpickles: Some of the code may restore objects, whose modules only a run knows.
     """
 
@@ -34,6 +35,7 @@ class Reach:
     roots: set[str] = field(default_factory=set)
     lists: bool = False
     missing: set[str] = field(default_factory=set)
+    outside: set[str] = field(default_factory=set)
     unpickles: bool = False
 
     def add_folder(self, folder: str, kind: str) -> None:
@@ -78,6 +80,7 @@ def add_step(reach: Reach, other: Reach) -> None:
     reach.present |= other.present
     reach.lists = reach.lists or other.lists
     reach.missing |= other.missing
+    reach.outside |= other.outside
     reach.unpickles = reach.unpickles or other.unpickles
 
 

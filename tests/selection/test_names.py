@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -436,6 +437,25 @@ def test_a_new_file_in_untracked_test_data_makes_everything_due(repo: Analysed):
     repo.project.write("samples/y.csv", "1")
 
     assert repo.due() == {"a.ipynb": "there are other files of test data"}
+
+
+@pytest.mark.parametrize("is_written_by_run", [False, True])
+def test_a_file_outside_that_is_named_counts_unless_the_run_wrote_it(
+    repo: Analysed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_written_by_run: bool
+):
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    outside = tmp_path / "x.csv"
+    outside.write_text("1")
+    repo.project.notebook("a.ipynb", f"open({str(outside)!r})")
+    repo.project.commit()
+    started_at = "2001-01-01T00:00:00+00:00" if is_written_by_run else utc_now()
+    os.utime(outside, (1_000_000_000, 1_000_000_000))  # in September 2001
+    repo.passes({"a.ipynb": Readings((), (), started_at=started_at)})
+    assert repo.due() == {}
+
+    outside.write_text("2")
+
+    assert set(repo.due()) == (set() if is_written_by_run else {"a.ipynb"})
 
 
 def test_a_new_file_behind_a_link_out_of_the_repository_counts(repo: Analysed, tmp_path: Path):
