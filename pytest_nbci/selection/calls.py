@@ -41,6 +41,8 @@ LISTING = frozenset(
         *("find_packages", "find_namespace_packages", "load_files", "FileSelector"),
     )
 )
+# The same of functions that list folders.
+_LISTING_OF = {"ls": "fsspec", "find": "fsspec", "dataset": "pyarrow", "get_file_info": "pyarrow"}
 SPAWNING = frozenset(
     ("Popen", "check_call", "check_output", "getoutput", "getstatusoutput", "system")
 )
@@ -52,9 +54,10 @@ _RECURSIVE = (
 _PACKAGE = re.compile(r"([A-Za-z_][\w.]*|)\.[^.*]*\*")
 
 
-def is_listing(node: ast.expr, name: str) -> bool:
+def is_listing(node: ast.expr, name: str, facts: Facts) -> bool:
     """Whether calling ``node``, whose last name is ``name``, lists a folder."""
-    return name in LISTING or (name == "contents" and owner(node) == "resources")
+    is_resources = name == "contents" and owner(node) == "resources"
+    return name in LISTING or is_resources or _is_of(_LISTING_OF.get(name), facts)
 
 
 def add_listing(node: ast.Call, name: str, facts: Facts, names: Mapping[str, Place]) -> None:
@@ -99,10 +102,11 @@ def add_spawn(node: ast.Call, facts: Facts, names: Mapping[str, Place]) -> None:
 
 def is_import(name: str, facts: Facts) -> bool:
     """Whether calling a function called ``name`` imports what it is given by name."""
-    module = _IMPORTING_OF.get(name)
-    return name in IMPORTING or (
-        module is not None and any(one.module.split(".")[0] == module for one in facts.imports)
-    )
+    return name in IMPORTING or _is_of(_IMPORTING_OF.get(name), facts)
+
+
+def _is_of(package: str | None, facts: Facts) -> bool:
+    return any(one.module.partition(".")[0] == package for one in facts.imports)
 
 
 def add_magic(node: ast.Call, facts: Facts, names: Mapping[str, Place]) -> None:

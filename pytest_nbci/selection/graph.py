@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
-from pytest_nbci.selection.facts import CWD, Facts, Import, Place, named_folder
+from pytest_nbci.selection.facts import CWD, SELF, Facts, Import, Place, named_folder
 from pytest_nbci.selection.modules import Modules
 from pytest_nbci.selection.reach import (
     Context,
@@ -23,7 +23,7 @@ from pytest_nbci.selection.reach import (
     names_no_folder,
 )
 from pytest_nbci.selection.sources import CONFIG, NOTEBOOK, PYTHON, Sources, kind_of
-from pytest_nbci.selection.tree import ALL, BELOW, DATA, SOURCES, Tree, is_outside
+from pytest_nbci.selection.tree import ALL, BELOW, DATA, SOURCES, Tree, is_outside, is_source
 
 _INIT = "__init__.py"
 
@@ -232,6 +232,7 @@ class Graph:
             *facts.places,
             *facts.scripts,
         ]
+        names_sources = any(is_source(place.path) for place in places)
         for place in places:
             if place.path.startswith("/") and self._located(place, "", path) is None:
                 named.outside.add(place.path)
@@ -246,7 +247,11 @@ class Graph:
                     files.setdefault(found)
                     is_found = True
                 elif found in self._tree.folders:
-                    kind = meant_kind(place.path, probes=facts.probes)
+                    # What looks around where it stands itself seldom looks for modules.
+                    is_open = partly is None or posixpath.basename(place.path) == SELF
+                    is_own = is_open and f"{path}/".startswith(f"{found}/" if found else "")
+                    probes = facts.probes and (names_sources or not is_own)
+                    kind = meant_kind(place.path, probes=probes)
                     is_found = add_named(found, partly, kind, named)
             if not is_found and partly is None:
                 named.present |= self._called(place.path, path)

@@ -44,11 +44,8 @@ from pytest_nbci.selection.nodes import (
 from pytest_nbci.selection.paths import beginning, evaluate
 
 _PACKAGE_FILES = ("files", "get_data", "resource_filename", "resource_string", "read_text", "path")
-# They list the folders that they are given, by functions whose names say little.
-_PACKING = (
-    *("tarfile", "zipapp", "compileall", "fsspec", "pyarrow.fs", "pyarrow.dataset"),
-    "importlib.resources.contents",
-)
+# They list the folders that they are given.
+_PACKING = ("tarfile", "zipapp", "compileall", "importlib.resources.contents")
 _TESTING = ("pytest", "unittest", "doctest")
 _PROBING = ("exists", "lexists", "isfile", "is_file", "isdir", "is_dir", "access")
 _BESIDE = ("parent", "parents", "dirname", "with_name", "with_stem", "with_suffix", "..")
@@ -205,7 +202,7 @@ class _Reader(ast.NodeVisitor):
 
     def _note_call(self, node: ast.Call, name: str) -> None:
         is_built_in = name not in _BUILT_IN or isinstance(node.func, ast.Name)
-        if is_listing(node.func, name):
+        if is_listing(node.func, name, self._facts):
             add_listing(node, name, self._facts, self._names)
         elif is_import(name, self._facts):
             add_import(node, name, self._facts, self._names)

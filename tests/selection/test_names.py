@@ -110,6 +110,16 @@ SEES = {
         Readings({"nb/helper.py"}, {"nb"}),
         "nb/new.py",
     ),
+    "files that a file system finds": (
+        "import helper, fsspec\nfsspec.filesystem('file').find('.')",
+        Readings({"nb/helper.py"}, {"nb"}),
+        "nb/new.py",
+    ),
+    "modules beside the one that looks for them": (
+        "import sys; sys.path.append('../src')\nimport finds; finds.has('new')",
+        Readings({"src/finds.py"}, {"src"}),
+        "src/new.py",
+    ),
     "packages that are found": (
         "import sys; sys.path.append('../src')\nfrom setuptools import find_packages\nfind_packages('../src')",
         Readings({"src/a.py"}, {"src"}),
@@ -271,6 +281,12 @@ def watched(repo: Analysed) -> Analysed:
         "from pathlib import Path\n\n\ndef has(name):\n"
         "    return (Path(__file__).parents[1] / 'plugins/x').with_name(f'{name}.csv').exists()\n",
     )
+    project.write(
+        "src/finds.py",
+        "from pathlib import Path\n\n\ndef has(name):\n"
+        "    return (Path(__file__).parent / f'{name}.py').exists()\n",
+    )
+    project.write("src/looks.py", "import os\nos.path.exists(os.path.dirname(__file__) + name())\n")
     project.write("conf.json", '{"folders": ["other"]}')
     project.write("later.json", '["data/later"]')
     folders = ("data", "data/deep", "other", "docs", "nb", "src", "plugins")
@@ -325,6 +341,11 @@ def test_a_file_that_goes_makes_who_may_have_looked_for_it_due(watched: Analysed
         (
             "import sys; sys.path.append('../src'); import a",
             Readings({"src/a.py"}, {"src"}),
+            "src/b.py",
+        ),
+        (
+            "import sys; sys.path.append('../src'); import looks",
+            Readings({"src/looks.py"}, {"src"}),
             "src/b.py",
         ),
         (
