@@ -86,6 +86,7 @@ class _Announcer:
         found = announced(session.items)
         if found:
             self._worker.expect_notebooks()
+            self._worker.look_ahead()
         self._worker.announce(found)
 
 

@@ -19,6 +19,7 @@ from pytest_nbci.errors import NbciError, NotebookError
 from pytest_nbci.execution.run import Order, Run, SetupProblem
 from pytest_nbci.execution.test_data import NotebookData
 from pytest_nbci.execution.verdict import Verdict
+from pytest_nbci.loaded import files_of
 from pytest_nbci.records import Summary
 from pytest_nbci.reports import NotebookFailure, terminal_repr
 from pytest_nbci.repository import printable
@@ -87,7 +88,8 @@ class NotebookItem(pytest.Function):
         top = self.config.stash[COLLECTION].context.repository.top
         found = self._fixtureinfo.name2fixturedefs
         own = {name for name, defined in found.items() if _is_of(top, defined[-1].func)}
-        return FixtureUse(is_any=bool(own), makes_data=DATA_FIXTURE in own)
+        plugins = frozenset(files_of(self.config.pluginmanager.get_plugins(), top))
+        return FixtureUse(is_any=bool(own), makes_data=DATA_FIXTURE in own, plugins=plugins)
 
     @property
     def page_place(self) -> str:

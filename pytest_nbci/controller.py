@@ -102,6 +102,7 @@ class Controller:
         worker.expect_notebooks()
         worker.context = self._collection.context = self._described
         worker.witness = self._session.witness
+        worker.look_ahead()
         return worker
 
     @cached_property

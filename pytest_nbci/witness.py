@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pytest_nbci.execution.checkout import Snapshot
-from pytest_nbci.execution.observe import Observed, Observer, can_observe
+from pytest_nbci.execution.observe import Observed, can_observe
 from pytest_nbci.execution.run import Run
+from pytest_nbci.execution.test_data import folders_of
+from pytest_nbci.fixture_watch import FixtureWatch
+from pytest_nbci.loaded import Loaded, remember_folders
 from pytest_nbci.repository import printable
 from pytest_nbci.selecting import Ground, analyse
 from pytest_nbci.selection import Analysis, Evidence, Readings, gather
@@ -22,10 +25,17 @@ _CONFTEST = "conftest.py"
 
 @dataclass(frozen=True)
 class FixtureUse:
-    """Whether a notebook's test uses fixtures of the repository, and whether one makes its data."""
+    """What fixtures and plugins of the repository have to do with a notebook's test.
+
+    Args:
+        is_any: It uses a fixture of the repository.
+        makes_data: One of them makes its data.
+        plugins: Files of pytest's plugins, relative to the top.
+    """
 
     is_any: bool
     makes_data: bool
+    plugins: frozenset[str] = frozenset()
 
 
 class Witness:
@@ -41,7 +51,7 @@ class Witness:
         self._ground = ground
         self._snapshot = snapshot
         self._cache = cache
-        self._fixtures: Observer | None = None
+        self._fixtures: FixtureWatch | None = None
 
     @cached_property
     def analysis(self) -> Analysis:
@@ -49,19 +59,31 @@ class Witness:
         return analyse(self._ground, self._snapshot.parts(), self._cache)
 
     @cached_property
+    def _loaded(self) -> Loaded:
+        return Loaded(self.analysis)
+
+    @cached_property
     def hashes(self) -> Hashes:
         """SHA-256 of what notebooks read."""
         return Hashes(self.analysis)
+
+    def look_ahead(self) -> None:
+        """Read and list now what we need of the working tree, and what Python keeps in memory.
+
+        A fixture would seem to do so where it is watched, by this process or another.
+        """
+        if _CONFTEST in self.analysis.tree.by_name:
+            self._fixtures = FixtureWatch(self.analysis.tree)
+            self.analysis.look_outside()
+            remember_folders()
 
     def watch_fixtures(self, scratch: Path) -> None:
         """Note from now on what is opened and listed in the user's tree.
 
         A fixture or hook of a conftest.py may read it; without such a file nobody asks.
         """
-        top, tree = self._ground.repository.top, self.analysis.tree
-        if self._fixtures is None and _CONFTEST in tree.by_name and can_observe(scratch):
-            folders = [str(path) for one in tree.folders if (path := top / one).is_dir()]
-            self._fixtures = Observer(top, folders)
+        if self._fixtures is not None and can_observe(scratch):
+            self._fixtures.start()
 
     def evidence(self, path: str, run: Run | None, use: FixtureUse) -> Evidence | None:
         """What the verdict of a notebook depended on; None for one that is in no commit.
@@ -76,12 +98,15 @@ class Witness:
         if name not in self.analysis.tree.git:
             return None
         seen, laid = Observed(), {}
+        laid_folders: set[Path] = set()
         is_passed = run is not None and run.verdict is not None and run.verdict.outcome == "passed"
         if run is not None and (is_passed or run.observed.is_complete):
             seen = run.observed
         if run is not None and use.makes_data:
             sources = run.laid.sources
             laid = {posixpath.normpath(prefix + one): file for one, file in sources.items()}
+            root = self._ground.repository.root
+            laid_folders = folders_of(run.order.data, sources.values(), root)
         readings = Readings(
             seen.files,
             seen.folders,
@@ -91,27 +116,40 @@ class Witness:
             seen.is_possible,
             laid,
             started_at="" if run is None else run.started_at,
+            laid_folders=laid_folders,
         )
-        return gather(self.analysis, name, self._with_fixtures(name, readings, use))
+        readings = self._with_fixtures(name, readings, use)
+        loaded = self._loaded_for(name, use)
+        return gather(self.analysis, name, replace(readings, opened={*readings.opened, *loaded}))
+
+    def _loaded_for(self, name: str, use: FixtureUse) -> Iterator[str]:
+        """Modules that pytest loaded for the notebook ``name``, beside those of its basis."""
+        tree, known = self.analysis.tree, self.analysis.basis(name).files
+        plugins = (path for path in use.plugins if posixpath.basename(path) != _CONFTEST)
+        for path in self._loaded.since([*self.analysis.conftests(name), *plugins]):
+            if known.get(path) != tree.id(path):
+                yield path
 
     def _with_fixtures(self, name: str, readings: Readings, use: FixtureUse) -> Readings:
         """What the notebook ``name`` read, with what its conftest.py files have read."""
-        if self._fixtures is None or not self.analysis.conftests(name):
+        seen = None if self._fixtures is None else self._fixtures.so_far()
+        if seen is None or not self.analysis.conftests(name):
             return readings
-        seen = self._fixtures.so_far()
         # Test data that the profile names we ourselves copy from there.
         opened = seen.files if use.is_any else seen.files - self.analysis.tree.sources
         return replace(
             readings,
             opened=opened,
             folders={*readings.folders, *seen.folders},
+            outside={*readings.outside, *seen.outside},
+            outside_folders={*readings.outside_folders, *seen.outside_folders},
             is_complete=readings.is_complete and seen.is_complete,
         )
 
     def close(self) -> None:
         """End what is open."""
         if self._fixtures is not None:
-            self._fixtures.finish()
+            self._fixtures.close()
             self._fixtures = None
         if "analysis" in self.__dict__:
             self.analysis.sources.close()

@@ -98,6 +98,11 @@ class Worker:
         """What is known of the snapshot's notebooks."""
         return Witness(self.context.ground, self.snapshot, self.context.destination.state)
 
+    def look_ahead(self) -> None:
+        """Read now what is read of the working tree, before the first worker watches fixtures."""
+        self.environment  # noqa: B018 - made when it is asked for
+        self.witness.look_ahead()
+
     def watch_fixtures(self) -> None:
         """Note from now on what fixtures read, where notebooks are expected."""
         if self._is_to_watch:

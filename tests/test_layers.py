@@ -30,6 +30,8 @@ LAYERS = {
     "selecting": 3,
     "scheduling": 3,
     "witness": 3,
+    "fixture_watch": 3,
+    "loaded": 3,
     "reports": 3,
     "collection": 3,
     "asked": 3,

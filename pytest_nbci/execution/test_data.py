@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -176,6 +176,15 @@ def list_files(data: NotebookData, project_root: Path) -> Iterator[tuple[str, Pa
                 f"The test data file {source} (for {name}) does not exist.",
                 "Create it, or correct files.",
             )
+
+
+def folders_of(data: NotebookData, files: Iterable[Path], project_root: Path) -> set[Path]:
+    """Folders that ``data`` lays, and those below them of ``files``, which are all that it lays."""
+    values = [*data.files.values(), *([] if data.root is None else [data.root])]
+    given = [Path(os.path.abspath(project_root / one)) for one in values]  # noqa: PTH100
+    laid = [one for one in given if one.is_dir()]
+    below = {file.parent for file in files}
+    return {*laid, *(one for one in below if any(one.is_relative_to(top) for top in laid))}
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:

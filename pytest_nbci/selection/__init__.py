@@ -13,6 +13,7 @@ from pytest_nbci.selection.due import (
     since,
 )
 from pytest_nbci.selection.entry import Entry, Evidence, Readings, entry_of, gather
+from pytest_nbci.selection.facts import Import
 from pytest_nbci.selection.fingerprint import Analysis, Rules
 from pytest_nbci.selection.kept import read_kept, write_kept
 from pytest_nbci.selection.known import known_files
@@ -30,6 +31,7 @@ __all__ = [
     "Entry",
     "Evidence",
     "FileTable",
+    "Import",
     "Passed",
     "Readings",
     "Rules",

@@ -75,6 +75,7 @@ class Readings:
         laid: Test data that a fixture laid: path relative to the top, and the file.
         opened: Files of the user's tree that fixtures of the repository may have read.
         started_at: When the run began, UTC in ISO 8601; empty where that is not known.
+        laid_folders: Folders that a fixture laid: what is new there is laid too.
     """
 
     files: Iterable[str]
@@ -86,6 +87,7 @@ class Readings:
     laid: Mapping[str, Path] = field(default_factory=dict)
     opened: Iterable[str] = ()
     started_at: str = ""
+    laid_folders: Iterable[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,8 @@ def gather(analysis: Analysis, path: str, readings: Readings) -> Evidence:
     kinds = {folder: kind for folder, kind in found_kinds.items() if kind is not None}
     for folder, kind in _looked_into(analysis, path, found, by_run, observed).items():
         kinds[folder] = stronger(kinds.get(folder), kind)
-    kinds |= dict.fromkeys(readings.outside_folders, ALL)
+    laid_folders = {_laid_folder(tree, folder) for folder in readings.laid_folders}
+    kinds |= dict.fromkeys([*readings.outside_folders, *filter(None, laid_folders)], ALL)
     for link, aim in tree.links.items():
         if aim in found or any(name.startswith(f"{aim}/") for name in found):
             found[link] = input_id(tree, link)
@@ -208,9 +211,19 @@ def _laid_input(tree: Tree, file: Path) -> dict[str, str]:
     tracked = tree.tracked(file)
     if tracked is not None:
         return {tracked: input_id(tree, tracked)}
-    if file.is_relative_to(tempfile.gettempdir()):
-        return {}
-    return {str(file): file_id(file)}
+    return {} if _is_made(tree, file) else {str(file): file_id(file)}
+
+
+def _laid_folder(tree: Tree, folder: Path) -> str | None:
+    inside = tree.path_of(folder)
+    if inside in tree.folders:
+        return inside
+    return None if _is_made(tree, folder) else str(folder)
+
+
+def _is_made(tree: Tree, path: Path) -> bool:
+    """Whether a fixture made it for this run."""
+    return tree.path_of(path) is None and path.is_relative_to(tempfile.gettempdir())
 
 
 def _kind(folder: str, path: str, basis: Basis) -> str | None:

@@ -121,6 +121,10 @@ class Analysis:
         )
         return hashlib.sha256(repr(known).encode(errors="replace")).hexdigest()
 
+    def look_outside(self) -> None:
+        """Find what is installed now, which is looked for in folders of the repository too."""
+        _ = self._packages, self._kernels
+
     def digest_of(self, folder: str) -> str:
         """Hash of every file below ``folder``, notebooks by what counts of them."""
         digest = hashlib.sha256()

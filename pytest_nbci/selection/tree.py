@@ -13,7 +13,7 @@ import posixpath
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from pytest_nbci.repository import GITLINK, SYMLINK, printable
@@ -293,7 +293,13 @@ def file_id(path: Path) -> str:
             return ABSENT
         if state.st_size > HASHED_BELOW_BYTES:
             return f"state:{state.st_size}-{state.st_mtime_ns}"
-        with path.open("rb") as file:
-            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        return _hash_of(path, (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
     except (OSError, ValueError):  # no file can be called so
         return ABSENT
+
+
+@lru_cache(maxsize=10_000)
+def _hash_of(path: Path, _: tuple[int, ...]) -> str:
+    """Hash of a file in this state: many notebooks may depend on one file."""
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

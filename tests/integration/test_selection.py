@@ -213,6 +213,43 @@ def test_what_a_conftest_reads_and_lists_counts_for_every_notebook_below_it(proj
     assert due(project.pytest("--nbci-changed")) == {"b.ipynb"}
 
 
+def test_what_pytest_itself_reads_is_no_input_and_what_a_conftest_loads_or_reads_is(
+    project: Project,
+):
+    """Modules by pytest's own ``sys.path``, and files that are not in git; in xdist workers too."""
+    table = "[tool.pytest.ini_options]\npythonpath = ['tests']\n\n[tool.nbci]\n"
+    for name, text in {
+        "pyproject.toml": table,
+        ".gitignore": ".nbci/\n__pycache__/\nlocal/\n",
+        "conftest.py": "import pathlib\nimport pytest\nfrom helper17 import V\n"
+        "pytest_plugins = ['plug']\n\n\n@pytest.fixture(autouse=True)\ndef big():\n"
+        "    return pathlib.Path(__file__).with_name('local').joinpath('big.csv').read_text()\n",
+        "tests/helper17.py": "V = 1\n",
+        "tests/late.py": "",
+        "tests/test_x.py": "def test_x():\n    import late, wave\n",
+        "plug.py": "",
+        "local/big.csv": "1",
+    }.items():
+        project.write(name, text)
+    for name in ("a", "b"):
+        project.notebook(f"{name}.ipynb", "1")
+    project.commit()
+    assert project.pytest("-n", "2").outcomes == {"passed": 3}
+
+    project.write("pyproject.toml", f"{table}\n[tool.ruff]\nline-length = 99\n")
+    project.write("tests/test_y.py", "")
+    project.write("tests/late.py", "x = 1\n")
+    project.git("add", "-A")
+    assert "0 of 2 notebooks due" in nbci(project, "why").out
+
+    for name in ("tests/helper17.py", "plug.py", "local/big.csv"):
+        project.write(name, "V = 2\n")
+    project.git("add", "-A")
+    for name in ("a", "b"):
+        said = nbci(project, "why", f"{name}.ipynb").out
+        assert all(f"{one} changed" in said for one in ("helper17.py", "plug.py", "big.csv"))
+
+
 def test_a_project_below_the_top_a_kernel_that_lists_and_a_new_neighbour(project: Project):
     """Names are relative to the project; starting a kernel does not count as listing a folder."""
     (project.root / "pyproject.toml").unlink()

@@ -332,6 +332,30 @@ def test_a_renamed_notebook_is_new_and_the_others_do_not_care(passed: Analysed):
     assert passed.due() == dict.fromkeys(("a.ipynb", "nb/e.ipynb"), "it has no result yet")
 
 
+@pytest.mark.parametrize("folder", ["local", "tests/data"])
+def test_a_folder_that_a_fixture_laid_counts_by_its_names_and_files(repo: Analysed, folder: str):
+    """One that is not in git, in a repository below the temporary folder, and one that is."""
+    laid = repo.project.write(f"{folder}/1.csv", "1")
+    repo.project.notebook("a.ipynb", "import glob; glob.glob('E/data/*')")
+    repo.project.notebook("b.ipynb", "1")
+    repo.project.write(".gitignore", "local/\n")
+    repo.project.commit()
+    sources = {"E/data/1.csv": laid}
+    read = Readings({"E/data/1.csv"}, {"E/data"}, laid=sources, laid_folders=[laid.parent])
+    repo.passes({"a.ipynb": read})
+
+    laid.write_text("changed")
+    repo.project.commit()
+    assert set(repo.due()) == {"a.ipynb"}
+    laid.write_text("1")
+    repo.project.commit()
+    assert repo.due() == {}
+    repo.project.write(f"{folder}/2.csv", "1")
+    repo.project.commit()
+
+    assert set(repo.due()) == {"a.ipynb"}
+
+
 def test_data_with_names_that_are_no_utf_8_and_no_ascii_count(repo: Analysed):
     names = ["daten/größe.csv", "daten/na\udcefve.csv", "daten/日本\n.csv"]
     for number, name in enumerate(names):

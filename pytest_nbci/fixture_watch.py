@@ -1,0 +1,110 @@
+"""What fixtures and hooks of a conftest.py open and list in the user's tree, tracked or not."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
+
+from pytest_nbci.execution.observe import Observed, Observer
+from pytest_nbci.repository import printable
+from pytest_nbci.selection import Tree
+
+# Each is watched by each worker, and the system allows one user 8,192 on a small machine.
+_UNTRACKED_AT_MOST = 500
+_NO_DATA = ("__pycache__", "node_modules", "site-packages")
+_ENVIRONMENT = ("pyvenv.cfg", "conda-meta")
+
+
+class FixtureWatch:
+    """Finds at once which folders to watch, and watches from ``start`` to ``close``."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._top = tree.parts[0].top
+        tracked = [f"{self._top}/{folder}".rstrip("/") for folder in tree.folders]
+        untracked = islice(_untracked_folders(str(self._top), tracked), _UNTRACKED_AT_MOST)
+        # Listed before anybody watches: it would seem that a fixture did it.
+        self._folders = [*tracked, *untracked]
+        self._observer: Observer | None = None
+        self._started_ns = 0
+
+    def start(self) -> None:
+        """Watch from now on."""
+        if self._observer is None:
+            self._started_ns = time.time_ns()
+            found = [one for one in self._folders if os.access(one, os.R_OK)]
+            self._observer = Observer(self._top, found)
+
+    def so_far(self) -> Observed | None:
+        """What was read since the start; what is not tracked as ``outside``, by absolute paths."""
+        if self._observer is None:
+            return None
+        seen, tree = self._observer.so_far(), self._tree
+        files = frozenset(name for name in seen.files if printable(name) in tree.git)
+        folders = frozenset(name for name in seen.folders if printable(name) in tree.folders)
+        return Observed(
+            files,
+            folders,
+            frozenset(self._untracked(seen.files - files)),
+            frozenset(self._untracked(seen.folders - folders)),
+            seen.is_complete,
+        )
+
+    def _untracked(self, names: Iterable[str]) -> Iterator[str]:
+        """What was there before: what this session wrote is its result, no input.
+
+        Test data that the profile names we ourselves copy from there.
+        """
+        data = {str(file) for file in self._tree.data.values()}
+        for path in (f"{self._top}/{name}" for name in names):
+            try:
+                state = os.stat(path)  # noqa: PTH116 - text
+            except OSError:
+                continue
+            is_plain = stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)
+            if is_plain and state.st_mtime_ns < self._started_ns and path not in data:
+                yield path
+
+    def close(self) -> None:
+        """End what is open."""
+        if self._observer is not None:
+            self._observer.finish()
+            self._observer = None
+
+
+def _untracked_folders(top: str, tracked: Collection[str]) -> Iterator[str]:
+    """Folders that may hold data, a linked one by its link; none of environments and caches."""
+    own = {*tracked}
+    pending = [(folder, False) for folder in tracked]
+    for folder, is_linked in pending:  # which grows
+        entries = _entries(folder)
+        if folder not in own:
+            if any(entry.name in _ENVIRONMENT for entry in entries):
+                continue
+            yield folder
+        for entry in entries:
+            leads = entry.is_symlink()
+            if (
+                entry.is_dir()
+                and entry.path not in own
+                and not (entry.name.startswith(".") or entry.name in _NO_DATA)
+                and not (leads and (is_linked or _meet(entry.path, top)))
+            ):
+                pending.append((entry.path, is_linked or leads))
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError:
+        return []
+
+
+def _meet(link: str, top: str) -> bool:
+    """Whether a link leads to a folder below ``top``, or above it."""
+    aim, real = os.path.realpath(link), os.path.realpath(top)
+    return f"{aim}/".startswith(f"{real}/") or f"{real}/".startswith(f"{aim}/")
