@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
@@ -29,12 +28,10 @@ class FixtureWatch:
         # Listed before anybody watches: it would seem that a fixture did it.
         self._folders = [*tracked, *untracked]
         self._observer: Observer | None = None
-        self._started_ns = 0
 
     def start(self) -> None:
         """Watch from now on."""
         if self._observer is None:
-            self._started_ns = time.time_ns()
             found = [one for one in self._folders if os.access(one, os.R_OK)]
             self._observer = Observer(self._top, found)
 
@@ -48,12 +45,12 @@ class FixtureWatch:
         return Observed(
             files,
             folders,
-            frozenset(self._untracked(seen.files - files)),
-            frozenset(self._untracked(seen.folders - folders)),
+            frozenset(self._untracked(seen.files - files, self._observer.begun_ns)),
+            frozenset(self._untracked(seen.folders - folders, self._observer.begun_ns)),
             seen.is_complete,
         )
 
-    def _untracked(self, names: Iterable[str]) -> Iterator[str]:
+    def _untracked(self, names: Iterable[str], begun_ns: int) -> Iterator[str]:
         """What was there before: what this session wrote is its result, no input.
 
         Test data that the profile names we ourselves copy from there.
@@ -65,7 +62,7 @@ class FixtureWatch:
             except OSError:
                 continue
             is_plain = stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)
-            if is_plain and state.st_mtime_ns < self._started_ns and path not in data:
+            if is_plain and state.st_mtime_ns < begun_ns and path not in data:
                 yield path
 
     def close(self) -> None:

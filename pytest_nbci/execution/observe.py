@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import select
-import stat
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,12 +17,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pytest_nbci.execution.hard_links import touched_since
 from pytest_nbci.execution.test_data import LaidOver
 
 _GIT = ".git"
 _PROBE_MS = 1_000
 # Folders and files outside of the checkout that links in it lead to.
 _FOLDERS_OUTSIDE = 2_000
+# Files that are looked at in folders that nobody listed: they take 0.5 ms of each run.
+_LOOKED_AT = 250
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,13 @@ class Observer:
         *,
         is_all: bool = True,
     ) -> None:
+        self.begun_ns = time.time_ns()
         self._top = str(top)
         self._files: set[str] = set()
         self._folders: set[str] = set()
         self._outside: set[str] = set()
         self._outside_folders: set[str] = set()
-        self._copied: set[tuple[int, int]] = set()
+        self._is_linked = False
         self._is_complete = is_all
         self._paths: dict[int, str] = {}
         self._inotify: Any = None
@@ -145,7 +149,6 @@ class Observer:
         for descriptor in self._wake:
             with suppress(OSError):
                 os.close(descriptor)
-        self._note_copied()
         return self._observed()
 
     def _observed(self) -> Observed:
@@ -192,22 +195,8 @@ class Observer:
             self._add_new(path)
 
     def _note_new_file(self, path: str) -> None:
-        """Remember a hard link: it has the content of a file that nobody had to open."""
         with suppress(OSError):
-            state = os.lstat(path)
-            if state.st_nlink > 1 and stat.S_ISREG(state.st_mode):
-                self._copied.add((state.st_dev, state.st_ino))
-
-    def _note_copied(self) -> None:
-        """Count the files as read that hard links were made of."""
-        if not self._copied:
-            return
-        for folder in _walk(self._top, []):
-            with suppress(OSError), os.scandir(folder) as entries:
-                for entry in entries:
-                    state = entry.stat(follow_symlinks=False)
-                    if (state.st_dev, state.st_ino) in self._copied:
-                        self._note_path(entry.path, self._files)
+            self._is_linked = self._is_linked or os.lstat(path).st_nlink > 1
 
     def _add_new(self, path: str) -> None:
         """Watch a folder that was made or moved here, and those that are in it already."""
@@ -231,6 +220,19 @@ class Observer:
                 found.add(inside)
         else:
             (self._outside if found is self._files else self._outside_folders).add(path)
+
+
+class _CheckoutObserver(Observer):
+    """Tells of hard links too: at the end of a run only it itself has changed the checkout."""
+
+    def finish(self) -> Observed:
+        super().finish()
+        inside = [one for one in self._paths.values() if f"{one}/".startswith(f"{self._top}/")]
+        listed = [os.path.join(self._top, one) for one in self._folders]  # noqa: PTH118 - text
+        at_most = None if self._is_linked else _LOOKED_AT
+        for path in touched_since(self.begun_ns, listed, inside, at_most):
+            self._note_path(path, self._files)
+        return self._observed()
 
 
 def can_observe(folder: Path) -> bool:
@@ -263,7 +265,7 @@ def observe_checkout(top: Path, root: Path, laid: LaidOver) -> Observer:
     folders = list(_walk(str(top), links))
     outside, is_all = _behind(links, str(top))
     named = {str(one.source): str(root / one.name) for one in laid.linked}
-    return Observer(top, [*folders, *outside], named, is_all=is_all)
+    return _CheckoutObserver(top, [*folders, *outside], named, is_all=is_all)
 
 
 def _behind(links: list[str], top: str) -> tuple[list[str], bool]:

@@ -151,6 +151,31 @@ def test_a_hard_link_counts_as_reading_what_it_is_made_of(top: Path):
     assert {"data/y.csv", "nb/copy"} <= seen.files
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "shutil.copytree('../data', t + '/d', copy_function=os.link); open(t + '/d/y.csv')",
+        "os.system(f'cp -rl ../data {t}/d; cat {t}/d/y.csv > /dev/null')",
+        "os.link('../data/y.csv', t + '/y'); open(t + '/y'); os.unlink(t + '/y')",
+    ],
+)
+def test_a_hard_link_outside_counts_as_reading_too(top: Path, code: str):
+    seen = observe(top, f"import os, shutil, tempfile; t = tempfile.mkdtemp(dir='../..'); {code}")
+
+    assert "data/y.csv" in seen.files
+    assert "src/mod.py" not in seen.files
+
+
+def test_of_folders_that_nobody_listed_only_some_files_are_looked_at(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("pytest_nbci.execution.observe._LOOKED_AT", 0)
+
+    assert observe(top, "import os; os.link('../data/y.csv', '../../y')").files == set()
+    listed = observe(top, "import os; os.listdir('../data'); os.link('../data/y.csv', '../../z')")
+    assert listed.files == {"data/y.csv"}
+
+
 def test_links_in_a_linked_folder_and_listing_it_are_told(top: Path, tmp_path: Path):
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
