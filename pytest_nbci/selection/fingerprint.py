@@ -198,7 +198,9 @@ class Analysis:
         files = {name: self._id(name) for name in reach.files}
         for folders, kind in ((reach.whole, ALL), (reach.data, DATA)):
             for folder, origin in folders.items():
-                for name in names_below(self.tree, folder, kind + BELOW):
+                # Of the top, a conftest.py that lists it reads what is in it, and no more.
+                is_flat = kind == DATA and not (folder or reach.folders[folder].endswith(BELOW))
+                for name in names_below(self.tree, folder, kind if is_flat else kind + BELOW):
                     if name not in files:
                         files[name] = WHOLE + self._id(name)
                         parents.setdefault(name, origin)
@@ -260,8 +262,8 @@ def _join(reach: Reach, parents: dict[str, str], other: Reach, path: str) -> Non
     for folder, origin in other.whole.items():
         reach.whole.setdefault(folder, origin)
     # It may read data when it is loaded, before anybody watches.
-    for folder in other.folders:
-        if folder:
+    for folder, kind in other.folders.items():
+        if folder or kind.startswith(ALL):
             reach.data.setdefault(folder, next(iter(other.files)))
     for folder, kind in other.folders.items():
         reach.add_folder(folder, kind)

@@ -522,6 +522,32 @@ def test_what_a_conftest_names_counts_with_all_that_is_in_it(
     assert "nb/a.ipynb" in repo.due()
 
 
+@pytest.mark.parametrize(
+    ("lists", "due"),
+    [("glob('*.json')", {"top.json"}), ("rglob('*.json')", {"top.json", "data/x.json"})],
+)
+def test_what_a_conftest_lists_at_the_top_it_may_read(repo: Analysed, lists: str, due: set[str]):
+    project = repo.project
+    project.write(
+        "conftest.py",
+        f"import pathlib\nC = [f.read_text() for f in pathlib.Path(__file__).parent.{lists}]\n",
+    )
+    project.notebook("nb/a.ipynb", "1")
+    for name in ("top.json", "data/x.json"):
+        project.write(name, "1")
+    # So that these are known, and do not make everything due.
+    project.notebook("b.ipynb", "open('top.json'); open('data/x.json')")
+    project.commit()
+    repo.passes()
+
+    for name in ("top.json", "data/x.json"):
+        project.write(name, "2")
+        project.commit()
+        assert ("nb/a.ipynb" in repo.due()) == (name in due)
+        project.write(name, "1")
+        project.commit()
+
+
 # -- results -------------------------------------------------------------------------------------
 
 
