@@ -45,6 +45,7 @@ class Controller:
         self._announced: dict[str, Announced] = {}
         self._problems: list[str] = []
         self._not_run: list[str] = []
+        self._failed: set[str] = set()
         self._is_interrupted = False
         self._signals = EndSignals()
         self._live: Live | None = None
@@ -145,9 +146,17 @@ class Controller:
         """Note what came of a notebook, and hand a written result to the publisher."""
         for name, why in unwritten_in(report).items():
             self._session.lose(name, why)
+        if report.when == "setup":  # another plugin may run it again
+            self._failed.discard(report.nodeid)
+        if report.failed:
+            self._failed.add(report.nodeid)
         summary = summary_in(report)
         if summary is not None:
             self._session.results[summary.notebook] = summary
+            if report.nodeid in self._failed:
+                self._session.failed.add(summary.notebook)
+            else:
+                self._session.failed.discard(summary.notebook)
             if self._follower is not None and summary.outcome != "lost":  # not written yet
                 self._follower.result_written(summary.notebook)
 

@@ -36,6 +36,7 @@ class Session:
         self.context = context
         self.snapshot: Snapshot | None = None
         self.results: dict[str, Summary] = {}
+        self.failed: set[str] = set()
         self._lost: dict[str, Record] = {}
         self._scratch: tuple[Path, int] | None = None
         self._plan: tuple[Planned, ...] = ()
@@ -197,6 +198,13 @@ class Session:
 
     def _remember(self, read: Sequence[Record]) -> None:
         """Hand on what passed; where that fails the next session runs more than it must."""
+        # Another plugin may have failed the test of a notebook that passed.
+        read = [
+            dataclasses.replace(one, outcome="failed")
+            if one.notebook in self.failed and one.outcome == "passed"
+            else one
+            for one in read
+        ]
         try:
             self.missed = self.selector.missed(self.witness.analysis, self.context.notebooks, read)
             self.selector.write(self.witness.analysis, self.context.session, read)

@@ -269,6 +269,26 @@ def test_a_project_below_the_top_a_kernel_that_lists_and_a_new_neighbour(project
     assert due(second) == {"b.ipynb", "new.ipynb"}
 
 
+def test_a_test_that_another_hook_failed_is_not_remembered_as_passed(project: Project):
+    project.write(
+        "conftest.py",
+        "import pytest\n\n\n@pytest.hookimpl(wrapper=True, tryfirst=True)\n"
+        "def pytest_runtest_makereport(item):\n    report = yield\n"
+        "    if {'a': 'call', 'b': 'teardown'}.get(item.name) == report.when:\n"
+        "        report.outcome, report.longrepr = 'failed', 'no'\n    return report\n",
+    )
+    for name in ("a", "b", "c"):
+        project.notebook(f"{name}.ipynb", "1")
+    project.commit()
+    project.pytest("-n", "2")
+
+    said = nbci(project, "why").out
+
+    assert "a.ipynb: it failed on 2" in said
+    assert "b.ipynb: it failed on 2" in said
+    assert "c.ipynb: passed with the same inputs" in said
+
+
 def test_before_the_first_commit_and_with_edits_that_are_not_committed(project: Project):
     """What counts is what lies in the working tree, that of submodules included."""
     inner = Project.create(project.root.parent / "inner")
