@@ -29,7 +29,7 @@ class Entry:
         outcome: "passed", or how else it ended.
         at: When, UTC in ISO 8601.
         session: In which session.
-        commit: Of which commit, eight digits.
+        commit: Of which commit, eight digits, and whether with changes that are in no commit.
         fingerprint: Hash of the static basis.
         parts: That basis, for the reasons: what is no file.
         files: The same: files and their ids.
@@ -247,12 +247,13 @@ def entry_of(record: Any) -> Entry:
     """What selection keeps of a record."""
     kept = record.depends_on or {}
     every = kept.get("every")
+    commit = record.commit.id[:8] if record.commit else ""
     return Entry(
         notebook=record.notebook,
         outcome=record.outcome,
         at=record.started_at,
         session=record.session,
-        commit=record.commit.id[:8] if record.commit else "",
+        commit=commit + (" with uncommitted changes" if commit and record.dirty else ""),
         fingerprint=record.fingerprint or "",
         parts=kept.get("parts", {}),
         files=kept.get("files", {}),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_nbci.records import Record, utc_now
-from pytest_nbci.selection import Readings
+from pytest_nbci.records import Commit, Record, utc_now
+from pytest_nbci.selection import Readings, entry_of
+from pytest_nbci.selection.due import said as told
 from tests.project import Project
 from tests.selection.repositories import Analysed, passed_folder
 
@@ -586,6 +587,16 @@ def test_how_a_notebook_ended_is_said_in_words(repo: Analysed, outcome: str, sai
     repo.passes(outcome=outcome)
 
     assert repo.due()["a.ipynb"].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("dirty", "said"), [(False, "in 01234567"), (True, "in 01234567 with uncommitted changes")]
+)
+def test_a_result_of_a_tree_that_is_in_no_commit_says_so(dirty: bool, said: str):  # noqa: FBT001
+    commit = Commit("0123456789abcdef", "a", "a@b", "m", "main", utc_now())
+    record = Record("s", "p", "a.ipynb", "passed", commit=commit, dirty=dirty)
+
+    assert told(entry_of(record)).endswith(said)
 
 
 def test_a_base_excuses_nobody_who_was_red(repo: Analysed):
