@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 
 from pytest_nbci.execution.observe import Observed, Observer
@@ -34,6 +35,12 @@ class FixtureWatch:
         if self._observer is None:
             found = [one for one in self._folders if os.access(one, os.R_OK)]
             self._observer = Observer(self._top, found)
+
+    @contextmanager
+    def ignoring(self) -> Iterator[None]:
+        """Do not tell what happens meanwhile: it is we who lay test data."""
+        with nullcontext() if self._observer is None else self._observer.ignoring():
+            yield
 
     def so_far(self) -> Observed | None:
         """What was read since the start; what is not tracked as ``outside``, by absolute paths."""

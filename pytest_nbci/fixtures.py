@@ -10,7 +10,7 @@ import pytest
 from pytest_nbci import delivery, settings
 from pytest_nbci.collection import COLLECTION, DATA_FIXTURE, NotebookCollection, NotebookItem
 from pytest_nbci.errors import DataError, NotebookError
-from pytest_nbci.execution.run import Order, SetupProblem
+from pytest_nbci.execution.run import Order, Run, SetupProblem
 from pytest_nbci.execution.test_data import NotebookData, check_data
 from pytest_nbci.execution.verdict import Verdict
 from pytest_nbci.notebook import Notebook
@@ -48,7 +48,12 @@ def nbci_run(
     except (DataError, NotebookError) as error:
         raise _data_problem(item, error) from error
     order = Order(item.notebook_path, item.settings, data)
-    trial = Trial(item, lambda: bench.prepare(order, _environment(item), chain))
+
+    def prepare() -> Run:
+        with collection.worker.witness.ignoring():
+            return bench.prepare(order, _environment(item), chain)
+
+    trial = Trial(item, prepare)
     trial.prepare()
     if collection.next_item is not None:
         collection.announce(collection.next_item)

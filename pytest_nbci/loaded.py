@@ -25,9 +25,10 @@ def remember_folders() -> None:
 
     Modules: ``FileFinder`` of importlib; installed packages: ``FastPath`` of importlib.metadata.
     """
-    with suppress(ImportError, ValueError):
+    # Anybody's finders are asked, and one that cannot answer is not our business.
+    with suppress(Exception):
         importlib.util.find_spec(_NOBODY)
-    with suppress(importlib.metadata.PackageNotFoundError):
+    with suppress(Exception):
         importlib.metadata.distribution(_NOBODY)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from pytest_nbci.loaded import Loaded, remember_folders
 from pytest_nbci.repository import printable
 from pytest_nbci.selecting import Ground, analyse
 from pytest_nbci.selection import Analysis, Evidence, Readings, gather
+from pytest_nbci.selection.tree import HASHED_BELOW_BYTES
 
 _CONFTEST = "conftest.py"
 
@@ -84,6 +86,10 @@ class Witness:
         """
         if self._fixtures is not None and can_observe(scratch):
             self._fixtures.start()
+
+    def ignoring(self) -> AbstractContextManager[None]:
+        """Take nothing for a fixture's reading that happens meanwhile."""
+        return nullcontext() if self._fixtures is None else self._fixtures.ignoring()
 
     def evidence(self, path: str, run: Run | None, use: FixtureUse) -> Evidence | None:
         """What the verdict of a notebook depended on; None for one that is in no commit.
@@ -192,9 +198,12 @@ class Hashes:
         try:
             if path in tree.data or path.startswith("/"):
                 file = tree.data.get(path, Path(path))
+                size = file.stat().st_size
+                if path.startswith("/") and size > HASHED_BELOW_BYTES:
+                    return None, size
                 with file.open("rb") as content:
                     digest = hashlib.file_digest(content, "sha256").hexdigest()
-                return digest, file.stat().st_size
+                return digest, size
         except OSError:
             return None, None
         content_of_blob = self.analysis.sources.read(tree, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,12 +31,14 @@ def top(project: Project) -> Path:
     return project.root
 
 
-def seen(top: Path, reads: object) -> Observed:
+def seen(top: Path, reads: Callable[[], object], ignored: Callable[[], object] = int) -> Observed:
     analysis = Analysed(Project(top)).analysis()
     watch = FixtureWatch(analysis.tree)
     time.sleep(0.01)  # time of files goes in steps of up to 10 ms
     watch.start()
-    reads() if callable(reads) else None
+    reads()
+    with watch.ignoring():
+        ignored()
     found = watch.so_far()
     watch.close()
     analysis.sources.close()
@@ -101,3 +104,11 @@ def test_test_data_of_the_profile_that_we_copy_are_none_of_the_fixtures(top: Pat
     (top / "pyproject.toml").write_text('[tool.nbci.data.test.files]\n"x.csv" = "local/big.csv"\n')
 
     assert seen(top, (top / "local/big.csv").read_bytes).outside == set()
+
+
+def test_what_we_ourselves_open_when_we_lay_it_is_not_told(top: Path):
+    laid = [top / "local/big.csv", top / "local/deep/y.csv", top / "src/data.csv"]
+
+    found = seen(top, laid[0].read_bytes, lambda: [one.read_bytes() for one in laid])
+
+    assert (found.files, found.outside) == (set(), {str(laid[0])})

@@ -11,7 +11,7 @@ import select
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -127,6 +127,17 @@ class Observer:
             with self._lock:
                 self._folders.clear()
                 self._outside_folders.clear()
+
+    @contextmanager
+    def ignoring(self) -> Iterator[None]:
+        """Do not tell what happens meanwhile."""
+        before = self.so_far()
+        try:
+            yield
+        finally:
+            self.so_far()
+            with self._lock:
+                self._files, self._folders = {*before.files}, {*before.folders}
 
     def so_far(self) -> Observed:
         """What was read until now."""

@@ -238,7 +238,6 @@ def test_what_pytest_itself_reads_is_no_input_and_what_a_conftest_loads_or_reads
 
     project.write("pyproject.toml", f"{table}\n[tool.ruff]\nline-length = 99\n")
     project.write("tests/test_y.py", "")
-    project.write("tests/late.py", "x = 1\n")
     project.git("add", "-A")
     assert "0 of 2 notebooks due" in nbci(project, "why").out
 
