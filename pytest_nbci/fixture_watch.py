@@ -24,6 +24,7 @@ class FixtureWatch:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._top = tree.parts[0].top
+        self._data = {str(file) for file in tree.data.values()}
         tracked = [f"{self._top}/{folder}".rstrip("/") for folder in tree.folders]
         untracked = islice(_untracked_folders(str(self._top), tracked), _UNTRACKED_AT_MOST)
         # Listed before anybody watches: it would seem that a fixture did it.
@@ -62,14 +63,13 @@ class FixtureWatch:
 
         Test data that the profile names we ourselves copy from there.
         """
-        data = {str(file) for file in self._tree.data.values()}
         for path in (f"{self._top}/{name}" for name in names):
             try:
                 state = os.stat(path)  # noqa: PTH116 - text
             except OSError:
                 continue
             is_plain = stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)
-            if is_plain and state.st_mtime_ns < begun_ns and path not in data:
+            if is_plain and state.st_mtime_ns < begun_ns and path not in self._data:
                 yield path
 
     def close(self) -> None:
