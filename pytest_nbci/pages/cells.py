@@ -140,7 +140,7 @@ def _code(source: _Source, text: str, result: Cell | None, run: _Run) -> CellVie
     if "remove-cell" in tags or {"remove-input", "remove-output"} <= tags:
         return None
     anchor = f"cell-{source.number}" if source.number is not None else "parameters"
-    status = result.status if result is not None else ""
+    status = straight(result.status) if result is not None else ""
     shown = source.cell.get("outputs")
     drawn = Drawn(_NOTHING)
     if isinstance(shown, list) and shown and "remove-output" not in tags:

@@ -134,7 +134,7 @@ RECORD = st.builds(
             NUMBERS,
             NUMBERS,
             st.none() | st.floats(),
-            st.sampled_from(["passed", "failed", "not run"]) | TEXT,
+            st.sampled_from(["passed", "failed", "not run", "\x1f"]) | TEXT,
         ),
         max_size=3,
     ).map(tuple),
