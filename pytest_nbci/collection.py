@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -167,6 +168,7 @@ class NotebookCollection:
     worker: Worker
     next_item: NotebookItem | None = None
     _has_announced = False
+    _is_alone = False
 
     def __init__(self, context: Context, scope: Scope) -> None:
         self.context = context
@@ -294,6 +296,20 @@ class NotebookCollection:
             order = Order(item.notebook_path, item.settings, NotebookData())
             with suppress(SetupProblem):  # said when it is set up
                 self.worker.bench.announce(order)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note whether anything else than notebooks runs."""
+        self._is_alone = all(isinstance(item, NotebookItem) for item in session.items)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_unconfigure(self) -> None:
+        """Spare a session of notebooks the garbage collections at its end, a tenth of a short one.
+
+        pytest collects so that what finalizers of tests raise is told, and notebooks ran in
+        processes of their own. https://docs.python.org/3/library/gc.html#gc.freeze
+        """
+        if self._is_alone:
+            gc.freeze()
 
     def pytest_sessionfinish(self) -> None:
         """End the kernels that wait."""
