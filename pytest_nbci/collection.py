@@ -368,12 +368,13 @@ COLLECTION = pytest.StashKey[NotebookCollection]()
 
 
 def _is_of(top: Path, function: object) -> bool:
-    """Whether ``function`` is defined in the repository, and not in an environment inside it."""
+    """Whether ``function`` is the repository's: not ours, nor of an environment inside it."""
     code = getattr(function, "__code__", None)
     if code is None:
         return True  # a callable object: nobody knows
     file = Path(code.co_filename)
-    return file.is_relative_to(top) and not file.is_relative_to(sys.prefix)
+    others = (Path(sys.prefix), Path(__file__).parent)
+    return file.is_relative_to(top) and not any(file.is_relative_to(one) for one in others)
 
 
 def _marks(names: Iterable[str], notebook_name: str) -> list[pytest.MarkDecorator]:

@@ -14,6 +14,8 @@ from pytest_nbci.selection import Tree
 
 # Each is watched by each worker, and the system allows one user 8,192 on a small machine.
 _UNTRACKED_AT_MOST = 500
+# What we read ourselves, where a checkout of this plugin is tested.
+_OURS = f"{os.path.dirname(os.path.abspath(__file__))}/"  # noqa: PTH100, PTH120 - text
 _NO_DATA = ("__pycache__", "node_modules", "site-packages")
 _ENVIRONMENT = ("pyvenv.cfg", "conda-meta")
 
@@ -28,7 +30,8 @@ class FixtureWatch:
         tracked = [f"{self._top}/{folder}".rstrip("/") for folder in tree.folders]
         untracked = islice(_untracked_folders(str(self._top), tracked), _UNTRACKED_AT_MOST)
         # Listed before anybody watches: it would seem that a fixture did it.
-        self._folders = [*tracked, *untracked]
+        found = (*tracked, *untracked)
+        self._folders = [folder for folder in found if not f"{folder}/".startswith(_OURS)]
         self._observer: Observer | None = None
 
     def start(self) -> None:

@@ -15,6 +15,7 @@ from types import ModuleType
 from pytest_nbci.repository import printable
 from pytest_nbci.selection import Analysis, Import
 
+_OURS = __name__.partition(".")[0]
 _NOBODY = "nbci_looks_for_no_module_of_this_name"
 # Of tests, and of folders that a notebook is not below.
 _NO_HELPER = re.compile(r"test_.*|.*_test\.py|conftest\.py")
@@ -33,12 +34,16 @@ def remember_folders() -> None:
 
 
 def files_of(modules: Iterable[object], top: Path) -> Iterator[str]:
-    """Files below ``top``, relative to it, of those of ``modules`` that are modules."""
+    """Files below ``top``, relative to it, of those of ``modules`` that are modules.
+
+    Ours count by their version, also where a checkout of them is tested.
+    """
     below = f"{top}/"
     for module in modules:
         # Not by getattr: a module may import what it is asked for.
         file = vars(module).get("__file__") if isinstance(module, ModuleType) else None
-        if isinstance(file, str) and file.startswith(below):
+        is_ours = getattr(module, "__name__", "").partition(".")[0] == _OURS
+        if isinstance(file, str) and file.startswith(below) and not is_ours:
             yield printable(file[len(below) :])
 
 

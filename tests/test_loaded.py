@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import pytest_nbci.plugin
 from pytest_nbci.loaded import Loaded, files_of
 from tests.project import Project
 from tests.selection.repositories import Analysed
@@ -83,3 +85,10 @@ def test_plugins_that_are_no_modules_or_lie_elsewhere_are_no_files_of_the_reposi
     module.__file__ = str(project.root / "plug.py")
 
     assert set(files_of([module, pytest, object()], project.root)) == {"plug.py"}
+
+
+def test_a_checkout_of_this_plugin_is_no_helper_of_the_repository():
+    top = Path(pytest_nbci.__file__).parent.parent
+    assert list(files_of([pytest_nbci.plugin, sys.modules[__name__]], top)) == [
+        Path(__file__).relative_to(top).as_posix()
+    ]
