@@ -95,7 +95,7 @@ def _untracked_folders(top: str, tracked: Collection[str]) -> Iterator[str]:
         for entry in entries:
             leads = entry.is_symlink()
             if (
-                entry.is_dir()
+                _is_folder(entry)
                 and entry.path not in own
                 and not (entry.name.startswith(".") or entry.name in _NO_DATA)
                 and not (leads and (is_linked or _meet(entry.path, top)))
@@ -109,6 +109,13 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
             return list(found)
     except OSError:
         return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a circle of links
+        return False
 
 
 def _meet(link: str, top: str) -> bool:

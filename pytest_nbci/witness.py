@@ -54,6 +54,7 @@ class Witness:
         self._snapshot = snapshot
         self._cache = cache
         self._fixtures: FixtureWatch | None = None
+        self._is_blind = False
 
     @cached_property
     def analysis(self) -> Analysis:
@@ -74,10 +75,13 @@ class Witness:
 
         A fixture would seem to do so where it is watched, by this process or another.
         """
-        if _CONFTEST in self.analysis.tree.by_name:
-            self._fixtures = FixtureWatch(self.analysis.tree)
-            self.analysis.look_outside()
-            remember_folders()
+        try:
+            if _CONFTEST in self.analysis.tree.by_name:
+                self._fixtures = FixtureWatch(self.analysis.tree)
+                self.analysis.look_outside()
+                remember_folders()
+        except Exception:  # noqa: BLE001 - an oddity of the tree must not end the session
+            self._is_blind = True
 
     def watch_fixtures(self, scratch: Path) -> None:
         """Note from now on what is opened and listed in the user's tree.
@@ -139,8 +143,10 @@ class Witness:
     def _with_fixtures(self, name: str, readings: Readings, use: FixtureUse) -> Readings:
         """What the notebook ``name`` read, with what its conftest.py files have read."""
         seen = None if self._fixtures is None else self._fixtures.so_far()
-        if seen is None or not self.analysis.conftests(name):
+        if not self.analysis.conftests(name):
             return readings
+        if seen is None:
+            return replace(readings, is_complete=readings.is_complete and not self._is_blind)
         # Test data that the profile names we ourselves copy from there.
         opened = seen.files if use.is_any else seen.files - self.analysis.tree.sources
         return replace(
@@ -149,7 +155,7 @@ class Witness:
             folders={*readings.folders, *seen.folders},
             outside={*readings.outside, *seen.outside},
             outside_folders={*readings.outside_folders, *seen.outside_folders},
-            is_complete=readings.is_complete and seen.is_complete,
+            is_complete=readings.is_complete and seen.is_complete and not self._is_blind,
         )
 
     def close(self) -> None:

@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from pytest_nbci.execution.checkout import make_snapshot
 from pytest_nbci.execution.observe import Observed
 from pytest_nbci.fixture_watch import FixtureWatch
+from pytest_nbci.repository import find_repository
+from pytest_nbci.selecting import Ground
+from pytest_nbci.settings import DataProfile, read_table
+from pytest_nbci.witness import FixtureUse, Witness
 from tests.project import Project
 from tests.selection.repositories import Analysed
 
@@ -112,3 +117,30 @@ def test_what_we_ourselves_open_when_we_lay_it_is_not_told(top: Path):
     found = seen(top, laid[0].read_bytes, lambda: [one.read_bytes() for one in laid])
 
     assert (found.files, found.outside) == (set(), {str(laid[0])})
+
+
+def test_a_circle_of_links_is_no_folder(top: Path):
+    (top / "local/circle").symlink_to("circle")
+    found = seen(top, (top / "local/big.csv").read_text)
+    assert str(top / "local/big.csv") in found.outside
+
+
+def test_who_cannot_watch_ends_no_session_and_has_every_file_count(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    project.write("conftest.py", "")
+    project.notebook("a.ipynb", "1")
+    project.commit()
+    repository = find_repository(project.root)
+    ground = Ground(repository, read_table(project.root), DataProfile("test"))
+    witness = Witness(ground, make_snapshot(repository, tmp_path / "snapshot"), None)
+
+    def fails(_: object) -> None:
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr("pytest_nbci.witness.FixtureWatch", fails)
+    witness.look_ahead()
+    evidence = witness.evidence("a.ipynb", None, FixtureUse(is_any=False, makes_data=False))
+    witness.close()
+    assert evidence is not None
+    assert evidence.every is not None

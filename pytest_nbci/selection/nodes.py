@@ -1,4 +1,4 @@
-"""What single nodes of Python's syntax tree are: a call of which kind, a pattern, ``sys.path``."""
+"""What nodes of Python's syntax tree are: a call of which kind, ``sys.path``, a silent block."""
 
 from __future__ import annotations
 
