@@ -53,6 +53,8 @@ def activate(config: pytest.Config, folder: Path | None, start: Path) -> None:
         controller = Controller(config, session_, collection)
         config.pluginmanager.register(controller, "nbci-controller")
         config.pluginmanager.register(JUnit(config), "nbci-junit")
+        if config.getoption("dist", "no") == "no" and _is_sure_to_run(config, collection):
+            controller.start_ahead()
 
 
 def activate_worker(config: pytest.Config, worker_input: dict[str, Any]) -> None:
@@ -69,6 +71,8 @@ def activate_worker(config: pytest.Config, worker_input: dict[str, Any]) -> None
     collection.worker = Worker(context, Snapshot.from_plain(plain["snapshot"]), folder)
     _register(config, collection)
     config.pluginmanager.register(_Announcer(collection.worker), "nbci-announcer")
+    if _is_sure_to_run(config, collection):
+        collection.worker.start_ahead()
 
 
 class _Announcer:
@@ -85,9 +89,16 @@ class _Announcer:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         found = announced(session.items)
         if found:
+            self._worker.start_ahead()
             self._worker.expect_notebooks()
             self._worker.look_ahead()
         self._worker.announce(found)
+
+
+def _is_sure_to_run(config: pytest.Config, collection: NotebookCollection) -> bool:
+    """Whether a notebook will be run, unless pytest finds something wrong before."""
+    chooses = ("collectonly", "keyword", "markexpr")
+    return collection.is_expected(config) and not any(map(config.getoption, chooses))
 
 
 def _register(config: pytest.Config, collection: NotebookCollection) -> None:

@@ -291,11 +291,10 @@ class NotebookCollection:
 
     def announce(self, item: NotebookItem) -> None:
         """Have the kernel of ``item``, which runs next, started ahead of time."""
-        self._has_announced = True
         if item.settings.skip is None and item.problem is None:
             order = Order(item.notebook_path, item.settings, NotebookData())
             with suppress(SetupProblem):  # said when it is set up
-                self.worker.bench.announce(order)
+                self._has_announced = self.worker.bench.announce(order)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note whether anything else than notebooks runs."""
@@ -308,6 +307,7 @@ class NotebookCollection:
         pytest collects so that what finalizers of tests raise is told, and notebooks ran in
         processes of their own. https://docs.python.org/3/library/gc.html#gc.freeze
         """
+        self.pytest_sessionfinish()  # no session began where pytest could not be configured
         if self._is_alone:
             gc.freeze()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Generator
@@ -92,19 +93,39 @@ class Controller:
         """What a serial run will run is known."""
         if self._config.getoption("collectonly") or self._is_distributed():
             return
-        selected = [item.notebook_path for item in session.items if isinstance(item, NotebookItem)]
+        selected = [item for item in session.items if isinstance(item, NotebookItem)]
         if selected:
-            self._collection.worker = self._make_worker()
-        self._plan(selected)
+            self._worker.start_ahead()
+            if session.items[0] is selected[0]:
+                self._collection.announce(selected[0])
+            self._worker.expect_notebooks(self._describe_ahead)
+            self._get_ready()
+        self._plan([item.notebook_path for item in selected])
 
-    def _make_worker(self) -> Worker:
-        snapshot = self._begin()
-        worker = Worker(self._session.context, snapshot, self._session.scratch / "w")
-        worker.expect_notebooks()
-        worker.context = self._collection.context = self._described
-        worker.witness = self._session.witness
-        worker.look_ahead()
+    def start_ahead(self) -> None:
+        """Before pytest collects, start what takes its time.
+
+        Raises:
+            UsageError: What is to be tested cannot be read.
+        """
+        self._worker.start_ahead()
+
+    @cached_property
+    def _worker(self) -> Worker:
+        """The one of a serial run."""
+        worker = Worker(self._session.context, self._begin(), self._session.scratch / "w")
+        self._collection.worker = worker
         return worker
+
+    def _describe_ahead(self) -> None:
+        """Read the commit while libraries are imported."""
+        with contextlib.suppress(pytest.UsageError):  # said when it is asked for
+            self._described  # noqa: B018 - made when it is asked for
+
+    def _get_ready(self) -> None:
+        self._worker.context = self._collection.context = self._described
+        self._worker.witness = self._session.witness
+        self._worker.look_ahead()
 
     @cached_property
     def _described(self) -> Context:

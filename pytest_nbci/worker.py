@@ -12,10 +12,11 @@ import os
 import platform
 import sys
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from pytest_nbci import records
@@ -133,15 +134,29 @@ class Worker:
             cure = "Free space there, or set TMPDIR to another disk."
             raise SetupProblem(Verdict("error", "checkout_error", message, cure)) from error
 
-    def expect_notebooks(self) -> None:
-        """Get ready for them: imports, while a server of warm kernels starts."""
+    def start_ahead(self) -> None:
+        """Start a server of warm kernels, another one where the environment has changed since."""
+        with contextlib.suppress(SetupProblem):  # said when a notebook is set up
+            self.bench.start_servers()
+
+    def expect_notebooks(self, *meanwhile: Callable[[], None]) -> None:
+        """Get ready for them: imports, while the checkout is made.
+
+        Args:
+            meanwhile: What else is done at the same time, each in a thread.
+        """
         self._is_to_watch = True
         # At its end the interpreter would go once more through all that was imported, which takes a
         # tenth of a session with one notebook: https://docs.python.org/3/library/gc.html#gc.freeze
         atexit.register(gc.freeze)
-        with contextlib.suppress(SetupProblem), _uncollected(), self.bench.checkout_in_the_making():
-            import pytest_nbci.execution.engine
-            import pytest_nbci.pages  # noqa: F401
+        with (
+            contextlib.suppress(SetupProblem),
+            _uncollected(),
+            _at_the_same_time(self.bench.make_checkout, *meanwhile),
+        ):
+            import pytest_nbci.execution.engine  # noqa: F401
+        # While the first kernel has the word: not needed before its notebook is through.
+        Thread(target=_get_pages_ready, name="nbci-pages", daemon=True).start()
 
     @property
     def has_bench(self) -> bool:
@@ -266,6 +281,26 @@ class Worker:
             return dataclasses.replace(record, warnings=(*record.warnings, said))
         self.context.store.put(key, page.encode("utf-8", "xmlcharrefreplace"))
         return record
+
+
+def _get_pages_ready() -> None:
+    from pytest_nbci.pages import get_ready
+
+    with contextlib.suppress(Exception):  # told when a page is drawn
+        get_ready()
+
+
+@contextlib.contextmanager
+def _at_the_same_time(*functions: Callable[[], None]) -> Generator[None]:
+    """Call the functions, which wait for other programs mostly, each in a thread."""
+    threads = [Thread(target=function, name="nbci-ahead") for function in functions]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        for thread in threads:
+            thread.join()
 
 
 @contextlib.contextmanager

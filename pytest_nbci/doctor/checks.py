@@ -7,6 +7,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from pytest_nbci import notebook as notebooks
 from pytest_nbci.delivery import Destination, Finding, count_waiting, try_out
 from pytest_nbci.errors import NbciError
 from pytest_nbci.execution.checkout import Checkout, make_snapshot
-from pytest_nbci.execution.kernel import Kernel, KernelChoice, choose_kernel, kernel_environment
+from pytest_nbci.execution.kernel import KernelChoice, choose_kernel, kernel_environment
+from pytest_nbci.execution.launcher import Launcher, Start
 from pytest_nbci.execution.scratch import make_scratch, remove_scratch
 from pytest_nbci.repository import Repository, printable, run_git
 from pytest_nbci.scrub import Secrets
@@ -111,10 +113,9 @@ def _kernels(
 
 def _start(choice: KernelChoice, need: Need, asked: str, scratch: Path) -> Finding:
     begun = time.monotonic()
-    kernel = Kernel(choice, scratch / "k")
-    try:
-        kernel.start(scratch, kernel_environment({}), Secrets(), need.start_timeout_s)
-    finally:
+    with closing(Launcher(scratch, is_warm=False)) as launcher:
+        start = Start(choice, kernel_environment({}))
+        kernel, _ = launcher.start(start, scratch, {}, Secrets(), need.start_timeout_s)
         kernel.stop(at_once=True)
     said = f"{choice.name} started and answered in {time.monotonic() - begun:.1f} s"
     if choice.note:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,12 @@ _KEPT_CONFIG = (
     r"^(filter\..*|core\.(autocrlf|eol|safecrlf|symlinks|filemode|ignorecase|precomposeunicode)"
     r"|extensions\..*|remote\..*\.(promisor|partialclonefilter)|lfs\..*|user\..*)$"
 )
+# Up to so many, looking whether anything changed takes less than two runs of git.
+_FEW_FILES = 1_000
+_SECOND_NS = 1_000_000_000
+# The kernel's clock ticks at least each 10 ms; some file systems know whole seconds only.
+_TICK_NS = 50_000_000
+_COARSE_TICK_NS = 2 * _SECOND_NS
 
 
 @dataclass(frozen=True)
@@ -179,7 +186,8 @@ class Checkout:
             ) from error
 
     def _clone(self, snapshot: Snapshot, target: Path, git_folder: Path) -> list[_Part]:
-        remove_tree(git_folder)
+        if git_folder.exists():
+            remove_tree(git_folder)
         parts = [_Part.make(snapshot, target, git_folder)]
         for number, (path, submodule) in enumerate(snapshot.submodules):
             parts += self._clone(
@@ -197,7 +205,8 @@ class _Part:
         self._visible = target / ".git"
         self._private = git_folder / "private"
         self._pristine = git_folder / "pristine"
-        self._signature: frozenset[tuple[str, int, int, int]] = frozenset()
+        self._signature: Signature = frozenset()
+        self._files: Signature | None = None
         self._links: dict[Path, Path] = {}
 
     @classmethod
@@ -235,8 +244,11 @@ class _Part:
     def reset(self) -> None:
         if self._signature != _signature(self._visible):
             self._restore_visible()
+        elif self._files is not None and self._files == _signature(self._target, _FEW_FILES):
+            return
         self._restore_files()
         self._turn_links()
+        self._files = _settled(_signature(self._target, _FEW_FILES))
 
     def _restore_files(self) -> None:
         place = [
@@ -304,8 +316,14 @@ def _configure(snapshot: Snapshot, git_dir: Path) -> None:
         run_git(git_dir, [place, "update-ref", "HEAD", snapshot.head])
 
 
-def _signature(folder: Path) -> frozenset[tuple[str, int, int, int]]:
-    """Changes with anything that is written below ``folder``."""
+Signature = frozenset[tuple[str, int, int, int]]
+
+
+def _signature(folder: Path, at_most: int | None = None) -> Signature:
+    """Changes with anything that is written below ``folder``, but for a ``.git`` in it.
+
+    Empty where the folder cannot be listed, or holds more than ``at_most`` files and folders.
+    """
     found = set()
     pending = [str(folder)]
     while pending:
@@ -316,6 +334,21 @@ def _signature(folder: Path) -> frozenset[tuple[str, int, int, int]]:
         for entry in entries:
             state = entry.stat(follow_symlinks=False)
             found.add((entry.path, state.st_ino, state.st_size, state.st_ctime_ns))
-            if entry.is_dir(follow_symlinks=False):
+            if entry.is_dir(follow_symlinks=False) and entry.name != ".git":
                 pending.append(entry.path)
+        if at_most is not None and len(found) > at_most:
+            return frozenset()
     return frozenset(found)
+
+
+def _settled(signature: Signature) -> Signature | None:
+    """``signature``, if what is written from now on is sure to change it.
+
+    A file that was written twice within a tick of the system's clock has the same time: git calls
+    it racily clean (https://git-scm.com/docs/racy-git).
+    """
+    times_ns = [changed_ns for _, _, _, changed_ns in signature]
+    is_coarse = all(changed_ns % _SECOND_NS == 0 for changed_ns in times_ns)
+    tick_ns = _COARSE_TICK_NS if is_coarse else _TICK_NS
+    is_settled = bool(times_ns) and max(times_ns) < time.time_ns() - tick_ns
+    return signature if is_settled else None

@@ -13,10 +13,9 @@ from typing import Any
 
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from papermill.engines import Engine, papermill_engines
-from papermill.exceptions import PapermillExecutionError
 
 from pytest_nbci.execution.client import Client
+from pytest_nbci.execution.on_use import on_use
 from pytest_nbci.execution.quiet import quiet
 from pytest_nbci.execution.trace import (
     CellRun,
@@ -27,6 +26,10 @@ from pytest_nbci.execution.trace import (
 )
 from pytest_nbci.notebook import RAISES_EXCEPTION, SKIP_EXECUTION, Notebook, tags
 from pytest_nbci.records import CellStatus
+
+with on_use("boto3.session", "github", "pyarrow.fs", "requests"):
+    from papermill.engines import Engine, papermill_engines
+    from papermill.exceptions import PapermillExecutionError
 
 NAME = "nbci"
 

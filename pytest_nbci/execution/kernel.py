@@ -221,15 +221,29 @@ def _end_of(stderr: Path) -> str:
         return ""
 
 
+def new_context() -> Any:
+    """What the sockets of all kernels belong to; whoever makes it destroys it.
+
+    It has two threads, and to make and end them for each kernel takes longer than some cells.
+    """
+    import zmq.asyncio
+
+    context = zmq.asyncio.Context()
+    # A socket that comes before the kernel's tries again at once, not after 100 ms.
+    context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
+    return context
+
+
 class Kernel:
     """A kernel and its client; ``stop`` ends it with all that it started.
 
     Args:
         choice: Which kernel.
         folder: A short folder for its sockets and streams; the caller owns it.
+        context: What ``new_context`` made.
     """
 
-    def __init__(self, choice: KernelChoice, folder: Path) -> None:
+    def __init__(self, choice: KernelChoice, folder: Path, context: Any) -> None:
         from jupyter_client.manager import AsyncKernelManager
 
         self.choice = choice
@@ -246,6 +260,7 @@ class Kernel:
             connection_file=str(self._folder / "kernel.json"),
             transport="ipc",
             ip=str(self._folder / "s"),
+            context=context,
         )
         self.manager._kernel_spec = choice.spec  # noqa: SLF001 - the one way to give a kernelspec
         self.client: Any = None
@@ -333,7 +348,8 @@ class Kernel:
         await readiness.wait(self.manager, timeout_s)
 
     async def _launch(self, cwd: Path, environment: Mapping[str, str], stderr: IO[bytes]) -> None:
-        await self.manager.start_kernel(
+        # The steps of start_kernel(), which at its end sleeps for the sake of its own tests.
+        command, options = await self.manager.pre_start_kernel(
             cwd=str(cwd),
             env={
                 **environment,
@@ -347,15 +363,13 @@ class Kernel:
             stdout=stderr,
             stderr=stderr,
         )
+        await self.manager._launch_kernel(command, **options)  # noqa: SLF001 - has no other name
+        await self.manager.post_start_kernel(**options)
 
     async def _connect(self) -> Readiness:
-        import zmq
-
         from pytest_nbci.execution.readiness import Readiness
 
         self.client = self.manager.client()
-        # A socket that comes before the kernel's tries again at once, not after 100 ms.
-        self.client.context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
         for channel in (self.client.shell_channel, self.client.iopub_channel):
             channel.start()
         self._readiness = Readiness(self.client)
@@ -425,7 +439,6 @@ class Kernel:
                 # A notebook killed the guardian, or another provisioner started the kernel.
                 kill_all(self._mark, self._group)
             self._runner.close()
-            self.manager.context.destroy(linger=0)
             # A dozen folders, which nobody waits for.
             Thread(target=shutil.rmtree, args=(self._folder, True), name="nbci-remover").start()
 

@@ -12,11 +12,13 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from pytest_nbci.errors import KernelError
-from pytest_nbci.execution.kernel import NATIVE, Kernel, KernelChoice
+from pytest_nbci.execution.kernel import NATIVE, Kernel, KernelChoice, new_context
 from pytest_nbci.execution.preload import Wanted
 from pytest_nbci.execution.quiet import quiet
 from pytest_nbci.execution.warm import WarmServers
@@ -41,7 +43,7 @@ class Start:
 
 
 class Launcher:
-    """Starts kernels; ``close`` ends the servers.
+    """Starts kernels; ``close`` ends the servers, when no kernel runs any more.
 
     Args:
         folder: A short folder for their sockets; its owner removes it.
@@ -90,15 +92,21 @@ class Launcher:
                     self._refused.add(start.modules)
                     continue
                 self._is_warm = False
-                self.close()
+                self._end_servers()
                 warning = f"Kernels start cold from here on, as a warm one did not start: {error}"
         if kernel is None:
-            kernel = Kernel(start.choice, self._next_folder())
+            kernel = self._new_kernel(start.choice)
             _start(kernel, cwd, environment, secrets, timeout_s)
         return kernel, warning
 
     def close(self) -> None:
         """End the spare kernel and the servers."""
+        self._end_servers()
+        context = self.__dict__.pop("_context", None)
+        if context is not None:
+            context.destroy(linger=0)
+
+    def _end_servers(self) -> None:
         self._drop_spare()
         if self._servers is not None:
             self._servers.close()
@@ -111,7 +119,7 @@ class Launcher:
     def _fork(self, start: Start) -> Kernel:
         """A kernel that waits for its order."""
         servers = self._serve(start.environment)
-        kernel = Kernel(start.choice, self._next_folder())
+        kernel = self._new_kernel(start.choice)
         try:
             kernel.fork(servers, () if start.modules in self._refused else start.modules)
         except BaseException:
@@ -123,7 +131,7 @@ class Launcher:
         """The servers for an environment; others are ended."""
         now, servers = _surroundings(), self._servers
         if servers is None or (servers.environment, self._surroundings) != (environment, now):
-            self.close()
+            self._end_servers()
             self._servers = servers = WarmServers(environment, self._folder / "servers.log")
             self._surroundings = now
         return servers
@@ -142,8 +150,12 @@ class Launcher:
             self._spare[-1].stop(at_once=True)
             self._spare = None
 
-    def _next_folder(self) -> Path:
-        return self._folder / f"k{next(self._numbers)}"
+    def _new_kernel(self, choice: KernelChoice) -> Kernel:
+        return Kernel(choice, self._folder / f"k{next(self._numbers)}", self._context)
+
+    @cached_property
+    def _context(self) -> Any:
+        return new_context()
 
 
 def _depends_on_its_folder(environment: Mapping[str, str]) -> bool:

@@ -154,8 +154,7 @@ class Observer:
             self._thread = None
             self._drain()
         if self._inotify is not None:
-            # The system takes its time, 10 ms, in which nothing is decided.
-            threading.Thread(target=self._inotify.close, name="nbci-observer-end").start()
+            _close(self._inotify)
             self._inotify = None
         for descriptor in self._wake:
             with suppress(OSError):
@@ -253,14 +252,22 @@ def can_observe(folder: Path) -> bool:
         from inotify_simple import INotify, flags
 
         probe.write_bytes(b"")
-        with INotify(nonblocking=True) as inotify:
+        inotify = INotify(nonblocking=True)
+        try:
             inotify.add_watch(folder, flags.OPEN)
             probe.read_bytes()
             return any(event.name == probe.name for event in inotify.read(timeout=_PROBE_MS))
+        finally:
+            _close(inotify)
     except (ImportError, OSError):
         return False
     finally:
         probe.unlink(missing_ok=True)
+
+
+def _close(inotify: Any) -> None:
+    """Close it aside: the system takes its time, 10 ms, in which nothing is decided."""
+    threading.Thread(target=inotify.close, name="nbci-observer-end").start()
 
 
 def observe_checkout(top: Path, root: Path, laid: LaidOver) -> Observer:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from pytest_nbci import notebook as notebooks
@@ -210,7 +209,6 @@ class Bench:
         self._progress = ProgressFile(folder)
         self._rules = rules
         self._launcher = Launcher(folder, is_warm=rules.is_warm)
-        self._launcher.expect(kernel_environment({}))
         self._observes = can_observe(folder)
         self._last: Run | None = None
 
@@ -219,15 +217,13 @@ class Bench:
         self._launcher.close()
         self._interpreter.close()
 
-    @contextmanager
-    def checkout_in_the_making(self) -> Generator[None]:
-        """Make the checkout while the caller does what has nothing to do with it."""
-        thread = Thread(target=self._checkout.make_ahead, name="nbci-checkout")
-        thread.start()
-        try:
-            yield
-        finally:
-            thread.join()
+    def start_servers(self) -> None:
+        """Start a server of warm kernels, or another one where the environment has changed."""
+        self._launcher.expect(kernel_environment({}))
+
+    def make_checkout(self) -> None:
+        """Make it ahead of the first notebook; what goes wrong is said then."""
+        self._checkout.make_ahead()
 
     @property
     def root(self) -> Path:
@@ -348,14 +344,16 @@ class Bench:
         run.warnings = tuple(filter(None, (start.choice.note, warning)))
         return run
 
-    def announce(self, order: Order) -> None:
-        """Have the kernel of the notebook that runs next started ahead of time."""
+    def announce(self, order: Order) -> bool:
+        """Have the kernel of the notebook that runs next started ahead of time, if it can be."""
         if self._is_editable and not self._checkout.top.exists():
-            return  # an interpreter leaves out of sys.path what does not exist when it starts
+            # An interpreter leaves out of sys.path what does not exist when it starts.
+            return False
         source = self._snapshot.top / self._prefix / order.path
         # What is wrong with it is said when it runs.
         with suppress(NotebookError, KernelError):
             self._launcher.announce(self._start_of(notebooks.load(source, order.name), order))
+        return True
 
     def _start_of(self, notebook: Notebook, order: Order) -> Start:
         choice = choose_kernel(order.settings.kernel, notebook.kernel_name, notebook.language)

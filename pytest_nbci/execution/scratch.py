@@ -59,12 +59,14 @@ def remove_tree(folder: Path) -> None:
     """Remove ``folder``, whatever its depth and permissions.
 
     ``rm`` copes with trees that are too deep for shutil; what it may not enter is made writable
-    first. What still resists (another user's file) is left behind.
+    for another try. What still resists (another user's file) is left behind.
     """
-    subprocess.run(["chmod", "-R", "u+rwx", "--", folder], check=False, capture_output=True)
-    done = subprocess.run(["rm", "-rf", "--", folder], check=False, capture_output=True)
-    if done.returncode:
-        shutil.rmtree(folder, ignore_errors=True)
+    remove = ["rm", "-rf", "--", str(folder)]
+    for command in (remove, ["chmod", "-R", "u+rwx", "--", str(folder)], remove):
+        done = subprocess.run(command, check=False, capture_output=True)
+        if command is remove and not done.returncode:
+            return
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _base(outside: Path) -> Path:

@@ -117,13 +117,15 @@ class WarmServers:
         """End all servers."""
         for server in self._servers.values():
             with contextlib.suppress(OSError):
-                server.shutdown(socket.SHUT_RDWR)
+                server.shutdown(socket.SHUT_WR)
+        first = self._servers[()]
+        with contextlib.suppress(TimeoutError):
+            first.settimeout(_END_S)
+            first.recv(1)  # its end closes with the process; Popen.wait() would look now and then
+        for server in self._servers.values():
             server.close()
-        try:
-            self._process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()
+        self._process.wait()
 
     def _server(self, modules: Wanted) -> socket.socket:
         known = self._servers.pop(modules, None)

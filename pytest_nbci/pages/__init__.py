@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
     from pytest_nbci.records import Record, Session
 
-__all__ = ["render_index", "render_page"]
+__all__ = ["get_ready", "render_index", "render_page"]
+
+
+def get_ready() -> None:
+    """Import and compile what the first page would have to wait for; in any thread."""
+    from pytest_nbci.pages import page, resources
+
+    resources.template(page.TEMPLATE)
 
 
 def render_page(notebook: Mapping[str, Any], record: Record) -> str:
