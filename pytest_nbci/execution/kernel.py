@@ -369,7 +369,7 @@ class Kernel:
     async def _connect(self) -> Readiness:
         from pytest_nbci.execution.readiness import Readiness
 
-        self.client = self.manager.client()
+        self.client = self.manager.client(context=self.manager.context)
         for channel in (self.client.shell_channel, self.client.iopub_channel):
             channel.start()
         self._readiness = Readiness(self.client)

@@ -446,6 +446,19 @@ def test_what_a_fixture_changes_holds_for_its_kernel(
     assert all(ran.record(f"{name}.ipynb").warnings == () for name in "ab")
 
 
+@pytest.mark.parametrize("arguments", [(), ("-n", "1")], ids=["serial", "xdist"])
+def test_what_a_conftest_sets_while_pytest_collects_holds_for_kernels(
+    project: Project, arguments: tuple[str, ...]
+):
+    project.write("conftest.py", "import os\nos.environ['WHICH'] = 'collected'\n")
+    project.notebook("a.ipynb", "import os\nprint(os.environ['WHICH'])")
+    project.commit()
+    ran = project.pytest(*arguments)
+    assert ran.outcomes == {"passed": 1}, ran.out
+    assert ran.text_of("a.ipynb") == "collected\n"
+    assert ran.record("a.ipynb").warnings == ()
+
+
 FIXTURES = """
 import multiprocessing, pytest, time
 
