@@ -98,7 +98,7 @@ class Controller:
             self._worker.start_ahead()
             if session.items[0] is selected[0]:
                 self._collection.announce(selected[0])
-            self._worker.expect_notebooks(self._describe_ahead)
+            self._worker.expect_notebooks(self._look_up)
             self._get_ready()
         self._plan([item.notebook_path for item in selected])
 
@@ -117,10 +117,11 @@ class Controller:
         self._collection.worker = worker
         return worker
 
-    def _describe_ahead(self) -> None:
-        """Read the commit while libraries are imported."""
-        with contextlib.suppress(pytest.UsageError):  # said when it is asked for
+    def _look_up(self) -> None:
+        """Read the commit and its tree while libraries are imported."""
+        with contextlib.suppress(pytest.UsageError, NbciError):  # said when it is asked for
             self._described  # noqa: B018 - made when it is asked for
+            self._session.witness.analysis  # noqa: B018 - the same
 
     def _get_ready(self) -> None:
         self._worker.context = self._collection.context = self._described

@@ -152,7 +152,7 @@ class Worker:
         with (
             contextlib.suppress(SetupProblem),
             _uncollected(),
-            _at_the_same_time(self.bench.make_checkout, *meanwhile),
+            _at_the_same_time(self.bench.make_checkout, self._look_for_logging, *meanwhile),
         ):
             import pytest_nbci.execution.engine  # noqa: F401
         # While the first kernel has the word: not needed before its notebook is through.
@@ -196,6 +196,11 @@ class Worker:
         """Whether the notebook, or any module that it could import, names MLflow."""
         named = any(_MLFLOW in cell["source"] for cell in read.content["cells"])
         return named or self._modules_log
+
+    def _look_for_logging(self) -> None:
+        if self._tracking.tracking_uri is not None:
+            with contextlib.suppress(NbciError):  # said when it is asked for
+                self._modules_log  # noqa: B018 - made when it is asked for
 
     @cached_property
     def _modules_log(self) -> bool:

@@ -97,10 +97,9 @@ def make_snapshot(repository: Repository, folder: Path) -> Snapshot:
     objects.mkdir(parents=True)
     try:
         top = repository.top
-        user_index = Path(os.fsdecode(_line(top, "rev-parse", "--git-path", "index")))
-        user_objects = top / os.fsdecode(_line(top, "rev-parse", "--git-path", "objects"))
-        if (top / user_index).exists():
-            shutil.copy2(top / user_index, index)
+        user_index, user_objects = _index_and_objects(top)
+        if user_index.exists():
+            shutil.copy2(user_index, index)
         extra = {
             "GIT_INDEX_FILE": str(index),
             "GIT_OBJECT_DIRECTORY": str(objects),
@@ -118,6 +117,13 @@ def make_snapshot(repository: Repository, folder: Path) -> Snapshot:
             inner = find_repository(repository.top / link)
             submodules.append((link, make_snapshot(inner, folder / f"s{number}")))
     return Snapshot(repository.top, tree, repository.head, objects, tuple(submodules))
+
+
+def _index_and_objects(top: Path) -> tuple[Path, Path]:
+    """Where git keeps them, for a linked worktree or a submodule too; one run of git for both."""
+    said = run_git(top, ["rev-parse", "--git-path", "index", "--git-path", "objects"])
+    index, separator, objects = said.removesuffix(b"\n").partition(b"index\n")
+    return top / os.fsdecode(index + separator[:-1]), top / os.fsdecode(objects)
 
 
 def _line(folder: Path, *arguments: str) -> bytes:

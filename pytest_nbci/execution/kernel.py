@@ -16,6 +16,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -265,6 +266,7 @@ class Kernel:
         self.manager._kernel_spec = choice.spec  # noqa: SLF001 - the one way to give a kernelspec
         self.client: Any = None
         self._readiness: Readiness | None = None
+        self._is_asked = False
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run ``coroutine`` on the event loop that the kernel's sockets belong to."""
@@ -415,6 +417,19 @@ class Kernel:
             self.peak_memory_bytes() if process else None,
         )
 
+    def ask_to_end(self) -> None:
+        """Let it end while the caller does other things; ``stop`` still must be called."""
+        with suppress(RuntimeError, OSError):  # a kernel that is gone already
+            self._release()
+            self.run(self.manager.request_shutdown())
+            self._is_asked = True
+
+    def _release(self) -> None:
+        """Close the channels: a thread that still prints waits for a reader that does not read."""
+        if self.client is not None:
+            for channel in (self.client.shell_channel, self.client.iopub_channel):
+                channel.stop()
+
     def stop(self, *, at_once: bool) -> None:
         """End the kernel and every process that it started.
 
@@ -425,10 +440,7 @@ class Kernel:
         try:
             if self._spare is not None and self._process is None:
                 self._spare.discard()
-            if self.client is not None:
-                # First: a thread that still prints would wait for a reader that does not read.
-                for channel in (self.client.shell_channel, self.client.iopub_channel):
-                    channel.stop()
+            self._release()
             if self.manager.has_kernel:
                 self.run(self._end(0 if at_once else _EXIT_S))
         except (RuntimeError, OSError):
@@ -446,7 +458,8 @@ class Kernel:
         provisioner = self.manager.provisioner
         try:
             if patience_s:
-                await self.manager.request_shutdown()
+                if not self._is_asked:
+                    await self.manager.request_shutdown()
                 await asyncio.wait_for(provisioner.wait(), patience_s)
         except TimeoutError:
             pass  # an exit handler that hangs

@@ -133,6 +133,8 @@ class Run:
             )
             self.warnings += tuple(cut_outputs(self.notebook, execution))
             self.verdict = judge(self.order.name, self.notebook, execution, self.place)
+            if not self._is_hung:
+                self.kernel.ask_to_end()
         finally:
             self.duration_s = time.monotonic() - begun
             self.progress.end()
@@ -146,14 +148,18 @@ class Run:
             DataError: The notebook changed test data that was linked.
         """
         if self.kernel is not None:
-            hung = self.verdict is None or self.verdict.cause in _HUNG
-            self.kernel.stop(at_once=hung)
+            self.kernel.stop(at_once=self._is_hung)
             self.peak_memory_bytes = self.kernel.peak_memory_bytes()
             self.kernel = None
         if self.observer is not None:
             self.observed |= self.observer.finish()
             self.observer = None
         check_unchanged(self.laid)
+
+    @property
+    def _is_hung(self) -> bool:
+        """Whether its kernel cannot be asked to end."""
+        return self.verdict is None or self.verdict.cause in _HUNG
 
     def kept_files(self) -> dict[str, Path]:
         """Files that the notebook wrote and ``keep`` names, by their name in the project."""

@@ -21,9 +21,9 @@ __all__ = ["get_ready", "render_index", "render_page"]
 
 def get_ready() -> None:
     """Import and compile what the first page would have to wait for; in any thread."""
-    from pytest_nbci.pages import page, resources
+    from pytest_nbci.pages import index, page, resources  # noqa: F401
 
-    resources.template(page.TEMPLATE)
+    resources.compile_templates()
 
 
 def render_page(notebook: Mapping[str, Any], record: Record) -> str:

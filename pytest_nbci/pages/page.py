@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from pytest_nbci.records import Record
 
-TEMPLATE = "page.html"
 _CELL = re.compile(r"cell (\d{1,6})")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _KANA = re.compile("[\u3040-\u30ff]")
@@ -28,7 +27,7 @@ def render(notebook: Mapping[str, Any], record: Record) -> str:
     needs = frozenset[str]().union(*(view.needs for view in shown))
     body = "".join(view.body + view.outputs for view in shown)
     path = one_line(record.notebook, 1000)
-    html = resources.template(TEMPLATE).render(
+    html = resources.template("page.html").render(
         csp=policy.content_security_policy(),
         style=_own("static/page.css"),
         formula_style=latex.style(body),

@@ -40,12 +40,22 @@ def script_hash(name: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-@cache
 def template(name: str) -> jinja2.Template:
     """A template of this package; whatever it prints is escaped unless it is ``Markup``."""
+    return _environment().get_template(name)
+
+
+def compile_templates() -> None:
+    """Compile all templates now; each would be compiled with the first page that needs it."""
+    for file in files(__package__).joinpath("templates").iterdir():
+        template(file.name)
+
+
+@cache
+def _environment() -> jinja2.Environment:
     import jinja2
 
-    environment = jinja2.Environment(
+    return jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: text_file(f"templates/{name}")),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -53,4 +63,3 @@ def template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    return environment.get_template(name)
