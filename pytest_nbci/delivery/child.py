@@ -6,6 +6,7 @@ import json
 import sys
 
 from pytest_nbci.delivery.destination import Destination
+from pytest_nbci.delivery.light import uncollected
 from pytest_nbci.errors import DeliveryError
 
 
@@ -27,7 +28,8 @@ def main(task: str) -> int:
         if task == "make":
             from pytest_nbci.delivery.embedded import make  # one task a process
 
-            make(destination)
+            with uncollected():
+                make(destination)
             return 0
         if task == "try":
             from pytest_nbci.delivery.trial import try_here
