@@ -41,6 +41,7 @@ class Controller:
         self._session = session
         self._collection = collection
         self._asked = Asked(config, session)
+        self._prepared: Follower | None = None
         self._follower: Follower | None = None
         self._report: Report | None = None
         self._announced: dict[str, Announced] = {}
@@ -96,6 +97,7 @@ class Controller:
         selected = [item for item in session.items if isinstance(item, NotebookItem)]
         if selected:
             self._worker.start_ahead()
+            self._prepare_publishing()
             if session.items[0] is selected[0]:
                 self._collection.announce(selected[0])
             self._worker.expect_notebooks(self._look_up)
@@ -109,6 +111,7 @@ class Controller:
             UsageError: What is to be tested cannot be read.
         """
         self._worker.start_ahead()
+        self._prepare_publishing()
 
     @cached_property
     def _worker(self) -> Worker:
@@ -155,14 +158,21 @@ class Controller:
         if not selected:
             return
         self._signals.start()
-        context = self._session.context
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             self._live = Live(reporter, lambda: self._session.scratch, self._notices)
             self._config.pluginmanager.register(self._live, "nbci-live")
             self._live.start()
-        if context.publishes:
-            self._follower = Follower.start(context.destination, context.session)
+        self._prepare_publishing()
+        if self._prepared is not None:
+            self._follower, self._prepared = self._prepared, None
+            self._follower.begin()
+
+    def _prepare_publishing(self) -> None:
+        """Let its process import, which takes longer than what comes before the first notebook."""
+        context = self._session.context
+        if context.publishes and self._prepared is None:
+            self._prepared = Follower.prepare(context.destination, context.session)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note what came of a notebook, and hand a written result to the publisher."""
@@ -316,6 +326,8 @@ class Controller:
         self._end_live()
         if self._follower is not None:
             self._publish(self._follower)
+        if self._prepared is not None:
+            self._prepared.give_up()
         self._session.close()
         self._signals.stop()
 

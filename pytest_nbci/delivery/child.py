@@ -6,7 +6,7 @@ import json
 import sys
 
 from pytest_nbci.delivery.destination import Destination
-from pytest_nbci.delivery.light import uncollected
+from pytest_nbci.delivery.light import import_ahead, uncollected
 from pytest_nbci.errors import DeliveryError
 
 
@@ -14,8 +14,8 @@ def main(task: str) -> int:
     """Do ``task`` for the destination in the first line of stdin; progress goes to stdout.
 
     Args:
-        task: ``follow`` a session whose notebooks come as further lines, ``publish`` all that
-            waits, ``make`` the embedded database, or ``try`` both destinations out.
+        task: ``follow`` a session whose name and notebooks come as further lines, ``publish``
+            all that waits, ``make`` the embedded database, or ``try`` both destinations out.
 
     Returns:
         The exit code.
@@ -35,11 +35,16 @@ def main(task: str) -> int:
             from pytest_nbci.delivery.trial import try_here
 
             return try_here(destination, out)
+        if task == "follow":
+            import_ahead(destination.tracking_uri)
         from pytest_nbci.delivery import publisher
 
-        if task == "follow":
-            return publisher.follow_session(destination, header["session"], sys.stdin, out)
-        return publisher.deliver_all(destination, out)
+        if task == "publish":
+            return publisher.deliver_all(destination, out)
+        session = sys.stdin.readline().rstrip("\n")
+        if not session:  # it did not get as far as its plan
+            return 0
+        return publisher.follow_session(destination, session, sys.stdin, out)
     except DeliveryError as error:
         sys.stderr.write(f"{error}\n")
         return 1

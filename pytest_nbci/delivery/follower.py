@@ -31,7 +31,7 @@ class _Child:
     """A delivery process, the pipe to it, and the snapshots that come from it."""
 
     def __init__(
-        self, destination: Destination, task: Literal["follow", "publish"], session: str = ""
+        self, destination: Destination, task: Literal["follow", "publish"], log_name: str
     ) -> None:
         """Start it.
 
@@ -40,8 +40,8 @@ class _Child:
         """
         self.snapshots: queue.SimpleQueue[Snapshot | None] = queue.SimpleQueue()
         self.last = Snapshot()
-        self.log = destination.journals / f"{session or 'publish'}.log"
-        header = json.dumps({"destination": destination.to_dict(), "session": session}) + "\n"
+        self.log = destination.journals / f"{log_name}.log"
+        header = json.dumps({"destination": destination.to_dict()}) + "\n"
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
             with self.log.open("ab") as log:
@@ -128,7 +128,7 @@ class Follower:
     def __init__(
         self, destination: Destination, session: str, child: _Child | None, failure: str
     ) -> None:
-        """Use ``Follower.start``."""
+        """Use ``Follower.prepare``."""
         self._destination = destination
         self._session = session
         self._child = child
@@ -136,12 +136,20 @@ class Follower:
         self._noticed: set[str] = set()
 
     @classmethod
-    def start(cls, destination: Destination, session: str) -> Self:
-        """Start the process; where that fails, the session goes on and the report says why."""
+    def prepare(cls, destination: Destination, session: str) -> Self:
+        """Start the process, which gets ready to deliver and waits for ``begin``.
+
+        Where that fails, the session goes on and the report says why.
+        """
         try:
             return cls(destination, session, _Child(destination, "follow", session), "")
         except DeliveryError as error:
             return cls(destination, session, None, str(error))
+
+    def begin(self) -> None:
+        """Deliver from now on: the session's plan lies in the results folder."""
+        if self._child is not None:
+            self._child.send(f"{self._session}\n")
 
     def result_written(self, notebook: str) -> None:
         """Hand over a complete result. Never raises, never blocks."""
@@ -225,7 +233,7 @@ def publish(destination: Destination, say: Callable[[str], None], idle_s: float 
     Raises:
         DeliveryError: The delivery process cannot be started, or failed.
     """
-    child = _Child(destination, "publish")
+    child = _Child(destination, "publish", "publish")
     try:
         child.end_of_input()
         ended = child.wait(lambda snapshot: say(_line(snapshot, destination)), idle_s)

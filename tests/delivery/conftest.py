@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_nbci.delivery import Destination, publish
+from pytest_nbci.delivery import Destination, Follower, publish
 from pytest_nbci.records import (
     Cell,
     Commit,
@@ -99,6 +99,11 @@ class Desk:
 
     def key(self, session: str, name: str) -> str:
         return f"{session_prefix(PROJECT, session)}/{name}"
+
+    def follow(self, session: str) -> Follower:
+        follower = Follower.prepare(self.destination, session)
+        follower.begin()
+        return follower
 
     def publish(self, **options: Any) -> Report:
         return publish(self.destination, lambda _: None, **options)

@@ -29,7 +29,7 @@ def kill_followers(desk: Desk, moments_s: Iterable[float]) -> None:
     for number, moment_s in enumerate(moments_s):
         session = desk.new_session()
         records = []
-        follower = Follower.start(desk.destination, session)
+        follower = desk.follow(session)
         end = time.monotonic() + moment_s
         for count in range(RESULTS):
             records.append(desk.write_result(session, f"{number} {count}.ipynb"))

@@ -40,7 +40,7 @@ def test_results_arrive_while_the_session_runs_and_the_session_at_its_end(
     s3_desk: Desk, minio: Minio, bucket: str
 ):
     session = s3_desk.new_session()
-    follower = Follower.start(s3_desk.destination, session)
+    follower = s3_desk.follow(session)
     record = s3_desk.write_result(session, "a.ipynb")
     follower.result_written("a.ipynb")
     key = f"ci/{s3_desk.key(session, 'a.ipynb.json')}"
@@ -58,7 +58,7 @@ def test_results_arrive_while_the_session_runs_and_the_session_at_its_end(
 
 def test_a_missing_bucket_is_noticed_at_the_start(s3_desk: Desk, bucket: str):
     desk = s3_desk.to(store_url=f"s3://{bucket}-not")
-    follower = Follower.start(desk.destination, desk.new_session())
+    follower = desk.follow(desk.new_session())
     notices: list[str] = []
     wait_for(lambda: notices.extend(follower.notices()) or notices)
     (notice,) = notices
@@ -73,7 +73,7 @@ def test_a_server_that_comes_back_during_the_session_gets_everything(
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", minio_door.url)
     minio_door.set("shut")
     session = s3_desk.new_session()
-    follower = Follower.start(s3_desk.destination, session)
+    follower = s3_desk.follow(session)
     s3_desk.write_result(session, "a.ipynb")
     follower.result_written("a.ipynb")
     wait_for(follower.notices)
@@ -90,7 +90,7 @@ def test_a_session_ends_in_time_when_nothing_moves(
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", minio_door.url)
     minio_door.set("jammed")
     session = s3_desk.new_session()
-    follower = Follower.start(s3_desk.destination, session)
+    follower = s3_desk.follow(session)
     s3_desk.write_result(session, "a.ipynb")
     follower.result_written("a.ipynb")
     begun = time.monotonic()
@@ -106,7 +106,7 @@ def test_a_session_ends_in_time_when_nothing_moves(
 
 def test_a_follower_that_hangs_or_is_dead_never_blocks_the_session(s3_desk: Desk):
     session = s3_desk.new_session()
-    follower = Follower.start(s3_desk.destination, session)
+    follower = s3_desk.follow(session)
     os.kill(pid_of(follower), signal.SIGSTOP)
     begun = time.monotonic()
     for number in range(10_000):  # more than a pipe holds
@@ -123,17 +123,28 @@ def test_a_follower_that_hangs_or_is_dead_never_blocks_the_session(s3_desk: Desk
 
 def test_a_follower_that_cannot_start_is_a_sentence(desk: Desk, tmp_path: Path):
     (tmp_path / "file").write_text("")
-    follower = Follower.start(desk.to(state=tmp_path / "file").destination, desk.new_session())
+    follower = desk.to(state=tmp_path / "file").follow(desk.new_session())
     follower.result_written("a.ipynb")
     assert "could not be started" in follower.notices()[0]
     assert follower.notices() == []
     assert "could not be started" in follower.finish(nothing).sentence()
 
 
+def test_a_session_without_a_plan_is_none_that_was_published(desk: Desk, tmp_path: Path):
+    uri = f"sqlite:///{tmp_path}/.nbci/mlflow.db"
+    follower = Follower.prepare(desk.to(tracking_uri=uri).destination, "never planned")
+    time.sleep(0.5)  # in the middle of its imports
+    begun = time.monotonic()
+    follower.give_up()
+    assert time.monotonic() - begun < 2
+    assert [path.name for path in (tmp_path / ".nbci").rglob("*")] == ["delivery"]
+
+
 SESSION = """
 import json, sys, time
 from pytest_nbci.delivery import Destination, Follower
-follower = Follower.start(Destination.from_dict(json.loads(sys.argv[1])), sys.argv[2])
+follower = Follower.prepare(Destination.from_dict(json.loads(sys.argv[1])), sys.argv[2])
+follower.begin()
 follower.result_written("done.ipynb")
 print(follower._child._process.pid, flush=True)
 time.sleep(60)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_nbci.delivery import Follower
 from pytest_nbci.delivery.opening import open_store
 from pytest_nbci.errors import DeliveryError
 from tests.servers import Minio, Proxy, missing, new_minio, running
@@ -101,7 +100,7 @@ def test_a_key_that_may_only_read_is_noticed_at_the_start(
 ):
     for name, value in minio.key_for("s3:GetObject", "s3:ListBucket").items():
         monkeypatch.setenv(name, value)
-    follower = Follower.start(s3_desk.destination, s3_desk.new_session())
+    follower = s3_desk.follow(s3_desk.new_session())
     sentence = f"{s3_desk.destination.store_url} could not be written: access is denied."
     notices: list[str] = []
     while not notices:
@@ -144,7 +143,7 @@ def test_a_server_that_answers_in_error_is_quoted(
 
 def test_a_bucket_that_vanishes_keeps_the_rest_waiting(s3_desk: Desk, minio: Minio, bucket: str):
     session = s3_desk.new_session()
-    follower = Follower.start(s3_desk.destination, session)
+    follower = s3_desk.follow(session)
     s3_desk.write_result(session, "a.ipynb")
     follower.result_written("a.ipynb")
     key = f"ci/{s3_desk.key(session, 'a.ipynb.json')}"
