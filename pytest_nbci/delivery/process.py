@@ -55,7 +55,7 @@ def command(task: Literal["follow", "publish", "make", "try"]) -> list[str]:
     place = str(Path(__file__).parents[2])
     code = (
         f"import sys; sys.path.append({place!r}) if {place!r} not in sys.path else None; "
-        f"from pytest_nbci.delivery.child import main; sys.exit(main({task!r}))"
+        f"from pytest_nbci.delivery.child import run; run({task!r})"
     )
     return [sys.executable, "-P", "-c", code]
 
