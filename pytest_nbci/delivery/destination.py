@@ -84,6 +84,12 @@ class Destination:
         return f"{scheme}://{bucket}/{prefix.strip('/')}".rstrip("/")
 
     @property
+    def has_own_database(self) -> bool:
+        """Whether MLflow is a database in ``state``, beside the journals."""
+        file = database(self.tracking_uri)
+        return file is not None and file.is_relative_to(self.state)
+
+    @property
     def tracking_mark(self) -> str | None:
         """Name of the tracking server and experiment in a journal."""
         return None if self.tracking is None else f"{self.tracking} {self.experiment}"

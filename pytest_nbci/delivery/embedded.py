@@ -104,7 +104,7 @@ def make(destination: Destination) -> None:
     file = database(uri)
     with told(uri):
         if file is None or (file.exists() and file.stat().st_size):
-            if file is not None and file.is_relative_to(destination.state):
+            if destination.has_own_database:
                 _upgrade(uri)
             _make_experiment(uri, destination)
             return
@@ -200,7 +200,7 @@ def _is_elsewhere(destination: Destination) -> bool:
     Many may do that at once.
     """
     file = database(destination.tracking_uri)
-    if file is None or file.is_relative_to(destination.state):
+    if file is None or destination.has_own_database:
         return False
     return file.exists() and file.stat().st_size > 0
 

@@ -207,15 +207,17 @@ def _run(tracking: Tracking, fields: Fields, ended_at: float) -> tuple[Run, list
     result = fields.tags[RESULT]
     ours, surplus, own = _sorted(tracking.runs_of(result, ended_at), fields)
     if not ours:
-        tracking.client.create_run(
+        made = tracking.client.create_run(
             tracking.experiment_id(),
             start_time=fields.start_ms,
             tags=dict(fields.tags),
             run_name=fields.name,
         )
-        # Another machine may have made one since we looked. Both see both now or one does, and
-        # both keep the same one.
-        ours, surplus, own = _sorted(tracking.runs_of(result, ended_at), fields)
+        ours = [made]
+        if not tracking.destination.has_own_database:  # which the journal's lock keeps to us
+            # Another machine may have made one since we looked. Both see both now or one does,
+            # and both keep the same one.
+            ours, surplus, own = _sorted(tracking.runs_of(result, ended_at), fields)
     for run in [*ours[1:], *surplus]:
         tracking.client.delete_run(run.info.run_id)
     return ours[0], own
