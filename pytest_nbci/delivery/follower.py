@@ -41,6 +41,7 @@ class _Child:
         self.snapshots: queue.SimpleQueue[Snapshot | None] = queue.SimpleQueue()
         self.last = Snapshot()
         self.log = destination.journals / f"{log_name}.log"
+        self.environment = child_environment(os.environ, destination)
         header = json.dumps({"destination": destination.to_dict()}) + "\n"
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +51,7 @@ class _Child:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
-                    env=child_environment(os.environ, destination),
+                    env=self.environment,
                     start_new_session=True,  # a Ctrl-C for pytest must not end an upload
                 )
         except OSError as error:
@@ -125,14 +126,12 @@ class _Child:
 class Follower:
     """The delivery of a running session, in a process of its own."""
 
-    def __init__(
-        self, destination: Destination, session: str, child: _Child | None, failure: str
-    ) -> None:
+    def __init__(self, destination: Destination, session: str) -> None:
         """Use ``Follower.prepare``."""
         self._destination = destination
         self._session = session
-        self._child = child
-        self._failure = failure
+        self._child: _Child | None = None
+        self._failure = ""
         self._noticed: set[str] = set()
 
     @classmethod
@@ -141,13 +140,22 @@ class Follower:
 
         Where that fails, the session goes on and the report says why.
         """
+        follower = cls(destination, session)
+        follower._start()
+        return follower
+
+    def _start(self) -> None:
         try:
-            return cls(destination, session, _Child(destination, "follow", session), "")
+            self._child = _Child(self._destination, "follow", self._session)
         except DeliveryError as error:
-            return cls(destination, session, None, str(error))
+            self._child, self._failure = None, str(error)
 
     def begin(self) -> None:
         """Deliver from now on: the session's plan lies in the results folder."""
+        environment = child_environment(os.environ, self._destination)
+        if self._child is not None and self._child.environment != environment:
+            self._child.stop()  # a conftest.py may have set credentials since
+            self._start()
         if self._child is not None:
             self._child.send(f"{self._session}\n")
 

@@ -130,6 +130,21 @@ def test_a_follower_that_cannot_start_is_a_sentence(desk: Desk, tmp_path: Path):
     assert "could not be started" in follower.finish(nothing).sentence()
 
 
+def test_credentials_that_are_set_while_it_gets_ready_count(
+    s3_desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    session = s3_desk.new_session()
+    key = os.environ["AWS_SECRET_ACCESS_KEY"]
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not yet known")
+    follower = Follower.prepare(s3_desk.destination, session)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key)
+    follower.begin()
+    s3_desk.write_result(session, "a.ipynb")
+    follower.result_written("a.ipynb")
+    report = follower.finish(nothing)
+    assert (report.published, report.waiting, report.reasons) == (1, 0, ())
+
+
 def test_a_session_without_a_plan_is_none_that_was_published(desk: Desk, tmp_path: Path):
     uri = f"sqlite:///{tmp_path}/.nbci/mlflow.db"
     follower = Follower.prepare(desk.to(tracking_uri=uri).destination, "never planned")
