@@ -35,6 +35,9 @@ from pytest_nbci.trees import mentions
 from pytest_nbci.witness import Witness
 
 _ENVIRONMENTS_KEPT = 4  # pytest's, a kernel's, and those of a fixture
+# A thread that waits for this one has to wait so long each time, 5 ms by default:
+# https://docs.python.org/3/library/sys.html#sys.setswitchinterval
+_SWITCH_S = 0.0005
 _SELECTED = "selected"
 _BEGUN = "begun"
 _MLFLOW = "mlflow"
@@ -291,8 +294,13 @@ class Worker:
 def _get_pages_ready() -> None:
     from pytest_nbci.pages import get_ready
 
-    with contextlib.suppress(Exception):  # told when a page is drawn
-        get_ready()
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        with contextlib.suppress(Exception):  # told when a page is drawn
+            get_ready()
+    finally:
+        sys.setswitchinterval(interval_s)
 
 
 @contextlib.contextmanager
