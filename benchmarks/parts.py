@@ -53,14 +53,15 @@ START, BEFORE = (
     "start of Python and pytest, collection",
     "fixtures, test data, settings",
 )
-ENGINE = "imports of papermill, nbclient and pages"
-CHECKOUT, KERNEL = "snapshot and checkout", "waiting for the kernel (begun meanwhile)"
+ENGINE = "imports of papermill and nbclient (checkout made meanwhile)"
+CHECKOUT, KERNEL = "snapshot, restored checkout", "waiting for the kernel (begun meanwhile)"
 CELLS, STOP = "cells", "end of the kernel"
 WRITE, END = "executed notebook, page, record", "end of the session"
 PARTS = (START, CHECKOUT, ENGINE, BEFORE, KERNEL, CELLS, STOP, WRITE, END)
-# A conftest.py: seconds inside each function without those it calls that are timed too.
+# A conftest.py: seconds of the main thread inside each function without those it calls that are
+# timed too.
 CLOCK = f"""
-import functools, json, time
+import functools, json, threading, time
 from pathlib import Path
 
 from pytest_nbci import session
@@ -76,6 +77,8 @@ def timed(owner, name, part):
 
     @functools.wraps(inner)
     def outer(*args, **kwargs):
+        if threading.current_thread() is not threading.main_thread():
+            return inner(*args, **kwargs)
         begun = time.time()
         OPEN.append(0.0)
         try:

@@ -70,7 +70,9 @@ def runners(notebooks: Set, flags: Sequence[str], tools: Sequence[Tool]) -> list
     return [
         tool
         for tool in tools
-        if notebooks.name in (tool.only or GENERATED) and (tool.is_parallel or not flags)
+        if notebooks.name in (tool.only or GENERATED)
+        and tool.name in (notebooks.tools or [tool.name])
+        and (tool.is_parallel or not flags)
     ]
 
 
