@@ -92,6 +92,7 @@ class FreshInterpreter:
     """
 
     def __init__(self) -> None:
+        self.environment = dict(os.environ)
         self._process = subprocess.Popen(
             [sys.executable, "-c", _PROBE],
             stdin=subprocess.DEVNULL,

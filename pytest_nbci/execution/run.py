@@ -225,6 +225,9 @@ class Bench:
 
     def start_servers(self) -> None:
         """Start a server of warm kernels, or another one where the environment has changed."""
+        if self._interpreter.environment != os.environ:  # PYTHONPATH may lead elsewhere now
+            self._interpreter.close()
+            self._interpreter = FreshInterpreter()
         self._launcher.expect(kernel_environment({}))
 
     def make_checkout(self) -> None:

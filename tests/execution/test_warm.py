@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_nbci.execution.preload import modules_to_preload
+from pytest_nbci.execution.processes import MARK
 from pytest_nbci.notebook import Notebook, load
 from tests.project import Cell, Project, Ran, notebook_json, without_coverage
 
@@ -165,6 +166,29 @@ def test_a_server_that_dies_costs_a_warning_and_no_verdict(project: Project):
     assert sum(map(len, warnings)) == 1
     assert "start cold from here on" in str(warnings)
     assert ran.record("c.ipynb").cause == "cell_error"
+
+
+SITE = """
+import os, threading, time
+if os.environ.get({mark!r}) == "server":
+    threading.Thread(target=time.sleep, args=(30,), daemon=True).start()
+"""
+
+
+def test_a_server_that_never_served_costs_a_warning_and_no_verdict(
+    project: Project, tmp_path: Path
+):
+    """It ends with the first order unread: some tools start a thread in each process."""
+    (tmp_path / "sitecustomize.py").write_text(SITE.format(mark=MARK))
+    for name in "ab":
+        project.notebook(f"{name}.ipynb", "1")
+    project.commit()
+    ran = project.pytest(PYTHONPATH=path_of(tmp_path))
+    assert ran.outcomes == {"passed": 2}, ran.out
+    warnings = [ran.record(f"{name}.ipynb").warnings for name in "ab"]
+    assert sum(map(len, warnings)) == 1
+    assert "start cold from here on" in str(warnings)
+
 
 
 def test_a_module_of_the_repository_wins_over_a_library_of_its_name(project: Project):
@@ -457,6 +481,25 @@ def test_what_a_conftest_sets_while_pytest_collects_holds_for_kernels(
     assert ran.outcomes == {"passed": 1}, ran.out
     assert ran.text_of("a.ipynb") == "collected\n"
     assert ran.record("a.ipynb").warnings == ()
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "1")], ids=["serial", "xdist"])
+def test_a_path_that_a_conftest_sets_when_the_session_starts_leads_into_the_checkout(
+    project: Project, arguments: tuple[str, ...]
+):
+    project.write("src/mine.py", "")
+    project.write(
+        "conftest.py",
+        "import os, pathlib\n"
+        "def pytest_sessionstart():\n"
+        "    os.environ['PYTHONPATH'] = str(pathlib.Path(__file__).with_name('src'))\n",
+    )
+    project.notebook("a.ipynb", "import mine\nprint(mine.__file__)")
+    project.commit()
+    ran = project.pytest(*arguments)
+    assert ran.outcomes == {"passed": 1}, ran.out
+    assert not ran.text_of("a.ipynb").startswith(str(project.root))
+    assert ran.text_of("a.ipynb").endswith("/src/mine.py\n")
 
 
 FIXTURES = """
