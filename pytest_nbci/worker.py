@@ -22,6 +22,7 @@ from typing import Any
 from pytest_nbci import records
 from pytest_nbci.context import Context
 from pytest_nbci.delivery import Destination, prepare_tracking, stand_in
+from pytest_nbci.ending import uninterrupted
 from pytest_nbci.errors import NbciError
 from pytest_nbci.execution.checkout import Snapshot
 from pytest_nbci.execution.run import Bench, Rules, SetupProblem
@@ -156,6 +157,9 @@ class Worker:
             contextlib.suppress(SetupProblem),
             _uncollected(),
             _at_the_same_time(self.bench.make_checkout, self._look_for_logging, *meanwhile),
+            # A Ctrl-C while two threads import would leave the interpreter's import lock locked,
+            # and the other one waiting for it (importlib._bootstrap, _get_module_lock).
+            uninterrupted(),
         ):
             import pytest_nbci.execution.engine  # noqa: F401
         # While the first kernel has the word: not needed before its notebook is through.
