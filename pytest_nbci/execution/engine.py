@@ -15,7 +15,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 from pytest_nbci.execution.client import Client
-from pytest_nbci.execution.on_use import on_use
+from pytest_nbci.execution.on_use import on_use, put_off
 from pytest_nbci.execution.quiet import quiet
 from pytest_nbci.execution.trace import (
     CellRun,
@@ -27,7 +27,7 @@ from pytest_nbci.execution.trace import (
 from pytest_nbci.notebook import RAISES_EXCEPTION, SKIP_EXECUTION, Notebook, tags
 from pytest_nbci.records import CellStatus
 
-with on_use("boto3.session", "github", "pyarrow.fs", "requests"):
+with on_use(*put_off()):
     from papermill.engines import Engine, papermill_engines
     from papermill.exceptions import PapermillExecutionError
 

@@ -13,6 +13,16 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+_PUT_OFF = ("boto3.session", "github", "pyarrow.fs")
+# Other clients of storages, which import from inside of requests: papermill would miss them.
+_USERS_OF_REQUESTS = ("azure", "gcsfs")
+
+
+def put_off() -> tuple[str, ...]:
+    """What papermill imports and is never needed here."""
+    is_used = any(importlib.util.find_spec(name) is not None for name in _USERS_OF_REQUESTS)
+    return _PUT_OFF if is_used else (*_PUT_OFF, "requests")
+
 
 @contextmanager
 def on_use(*names: str) -> Generator[None]:

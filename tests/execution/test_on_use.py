@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 # What papermill says of S3 shows that its client was made, and reached the network's end.
 CLIENT_WORKS = """
@@ -30,6 +31,14 @@ with on_use("no_such_package.part"):
         print(error)
 """
 
+# As gcsfs does it, by way of google.auth.
+OTHER_CLIENT = """
+import sys
+sys.path.insert(0, {folder!r})
+import pytest_nbci.execution.engine, papermill.iorw
+print(papermill.iorw.GCSFileSystem.__name__)
+"""
+
 
 def said_by(code: str) -> str:
     done = subprocess.run(
@@ -49,3 +58,10 @@ def test_what_is_imported_already_stays():
 
 def test_what_is_not_installed_stays_so():
     assert said_by(NOT_INSTALLED) == "No module named 'no_such_package'\n"
+
+
+def test_other_clients_of_papermill_are_not_missed(tmp_path: Path):
+    (tmp_path / "gcsfs.py").write_text(
+        "import requests.adapters\nclass GCSFileSystem(requests.Session): pass\n"
+    )
+    assert said_by(OTHER_CLIENT.format(folder=str(tmp_path))) == "GCSFileSystem\n"

@@ -190,7 +190,6 @@ def test_a_server_that_never_served_costs_a_warning_and_no_verdict(
     assert "start cold from here on" in str(warnings)
 
 
-
 def test_a_module_of_the_repository_wins_over_a_library_of_its_name(project: Project):
     project.write("PIL.py", "whose = 'ours'\n")
     project.notebook("a.ipynb", "import PIL\nassert PIL.whose == 'ours'")
