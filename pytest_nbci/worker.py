@@ -39,6 +39,7 @@ _ENVIRONMENTS_KEPT = 4  # pytest's, a kernel's, and those of a fixture
 # A thread that waits for this one has to wait so long each time, 5 ms by default:
 # https://docs.python.org/3/library/sys.html#sys.setswitchinterval
 _SWITCH_S = 0.0005
+_FORK_S = 5.0
 _SELECTED = "selected"
 _BEGUN = "begun"
 _MLFLOW = "mlflow"
@@ -163,7 +164,10 @@ class Worker:
         ):
             import pytest_nbci.execution.engine  # noqa: F401
         # While the first kernel has the word: not needed before its notebook is through.
-        Thread(target=_get_pages_ready, name="nbci-pages", daemon=True).start()
+        pages = Thread(target=_get_pages_ready, name="nbci-pages", daemon=True)
+        pages.start()
+        # In a process that a test forks meanwhile, what this thread imports would stay locked.
+        os.register_at_fork(before=lambda: pages.join(_FORK_S))
 
     @property
     def has_bench(self) -> bool:

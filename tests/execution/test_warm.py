@@ -527,6 +527,30 @@ def test_a_process_that_a_fixture_forks_holds_nothing_up(project: Project, is_wa
     assert time.monotonic() - begun < 25  # it does not wait for the fixture's child
 
 
+FORKS = """
+import os, signal
+
+def test_forks():
+    processes = []
+    for _ in range(20):
+        process = os.fork()
+        if process == 0:
+            signal.alarm(20)
+            import pytest_nbci.pages.page
+            os._exit(0)
+        processes.append(process)
+    assert not any(os.waitpid(process, 0)[1] for process in processes)
+"""
+
+
+def test_a_process_that_a_test_forks_can_import_what_pages_need(project: Project):
+    project.write("test_forks.py", FORKS)
+    project.notebook("z.ipynb", "1")
+    project.commit()
+    ran = project.pytest()
+    assert ran.outcomes == {"passed": 2}, ran.out
+
+
 def test_a_library_that_is_not_installed_says_nothing_in_the_log(project: Project):
     project.notebook("a.ipynb", "import sympy_that_is_not\nimport sympy")
     project.notebook("b.ipynb", "import statsmodels")
