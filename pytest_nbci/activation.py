@@ -68,7 +68,8 @@ def activate_worker(config: pytest.Config, worker_input: dict[str, Any]) -> None
     scratch = Path(os.fsdecode(plain["scratch"]))
     folder = scratch / str(worker_input["workerid"])
     end_with_controller(scratch)
-    collection.worker = Worker(context, Snapshot.from_plain(plain["snapshot"]), folder)
+    snapshot = Snapshot.from_plain(plain["snapshot"])
+    collection.worker = Worker(context, lambda: snapshot, folder)
     _register(config, collection)
     config.pluginmanager.register(_Announcer(collection.worker), "nbci-announcer")
     if _is_sure_to_run(config, collection):

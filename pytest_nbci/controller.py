@@ -96,6 +96,7 @@ class Controller:
             return
         selected = [item for item in session.items if isinstance(item, NotebookItem)]
         if selected:
+            self._begin()  # now: what a conftest.py wrote while pytest collected is tested too
             self._worker.start_ahead()
             self._prepare_publishing()
             if session.items[0] is selected[0]:
@@ -108,7 +109,7 @@ class Controller:
         """Before pytest collects, start what takes its time.
 
         Raises:
-            UsageError: What is to be tested cannot be read.
+            CheckoutError: The temporary folder cannot be written.
         """
         self._worker.start_ahead()
         self._prepare_publishing()
@@ -116,7 +117,7 @@ class Controller:
     @cached_property
     def _worker(self) -> Worker:
         """The one of a serial run."""
-        worker = Worker(self._session.context, self._begin(), self._session.scratch / "w")
+        worker = Worker(self._session.context, self._begin, self._session.scratch / "w")
         self._collection.worker = worker
         return worker
 

@@ -78,8 +78,13 @@ class Session:
 
     @property
     def scratch(self) -> Path:
-        """The scratch folder; ``begin`` made it."""
-        assert self._scratch is not None  # noqa: S101 - a caller's mistake, not a user's
+        """The scratch folder, made when it is asked for.
+
+        Raises:
+            CheckoutError: The temporary folder cannot be written.
+        """
+        if self._scratch is None:
+            self._scratch = make_scratch(self.context.repository.top)
         return self._scratch[0]
 
     @property
@@ -95,9 +100,7 @@ class Session:
             CheckoutError: The working tree cannot be read.
         """
         if self.snapshot is None:
-            repository = self.context.repository
-            self._scratch = make_scratch(repository.top)
-            self.snapshot = make_snapshot(repository, self.scratch / "snapshot")
+            self.snapshot = make_snapshot(self.context.repository, self.scratch / "snapshot")
         return self.snapshot
 
     def describe(self) -> Context:

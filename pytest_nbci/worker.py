@@ -76,11 +76,19 @@ class Announced:
 
 
 class Worker:
-    """Where notebooks run: the one process of a serial session, or one xdist worker."""
+    """Where notebooks run: the one process of a serial session, or one xdist worker.
 
-    def __init__(self, context: Context, snapshot: Snapshot, folder: Path) -> None:
+    Args:
+        context: The session.
+        take_snapshot: Gives what is tested, asked when that is needed.
+        folder: Its scratch folder, made if need be; its owner removes it.
+    """
+
+    def __init__(
+        self, context: Context, take_snapshot: Callable[[], Snapshot], folder: Path
+    ) -> None:
         self.context = context
-        self.snapshot = snapshot
+        self._take_snapshot = take_snapshot
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._tracking = context.destination
@@ -98,6 +106,11 @@ class Worker:
         """Tell the controller what was collected: node ids alone do not name files safely."""
         fields = (os.fsencode(value) for one in selected for value in astuple(one))
         (self._folder / _SELECTED).write_bytes(b"\0".join(fields))
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """What is tested."""
+        return self._take_snapshot()
 
     @cached_property
     def witness(self) -> Witness:
@@ -122,7 +135,7 @@ class Worker:
 
     @cached_property
     def bench(self) -> Bench:
-        """Made when the first notebook runs.
+        """Made when a notebook is expected.
 
         Raises:
             SetupProblem: The scratch folder cannot be written.
@@ -133,7 +146,8 @@ class Worker:
                 self.secrets_in,
                 is_warm=bool(self.context.table.values.get("warm", BY_NAME["warm"].default)),
             )
-            return Bench(self.snapshot, self.context.repository.prefix, self._folder, rules)
+            prefix = self.context.repository.prefix
+            return Bench(lambda: self.snapshot, prefix, self._folder, rules)
         except OSError as error:
             message = f"The temporary folder {self._folder} could not be written: {error.strerror}."
             cure = "Free space there, or set TMPDIR to another disk."

@@ -34,6 +34,8 @@ _SECOND_NS = 1_000_000_000
 # The kernel's clock ticks at least each 10 ms; some file systems know whole seconds only.
 _TICK_NS = 50_000_000
 _COARSE_TICK_NS = 2 * _SECOND_NS
+# Path, inode, size and time of change of files and folders.
+Signature = frozenset[tuple[str, int, int, int]]
 
 
 @dataclass(frozen=True)
@@ -320,9 +322,6 @@ def _configure(snapshot: Snapshot, git_dir: Path) -> None:
     run_git(git_dir, [place, "config", "remote.origin.url", url])
     if snapshot.head is not None:
         run_git(git_dir, [place, "update-ref", "HEAD", snapshot.head])
-
-
-Signature = frozenset[tuple[str, int, int, int]]
 
 
 def _signature(folder: Path, at_most: int | None = None) -> Signature:

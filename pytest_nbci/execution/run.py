@@ -193,7 +193,7 @@ class Bench:
     """Where one worker runs its notebooks, one after the other.
 
     Args:
-        snapshot: What the checkout is restored to.
+        take_snapshot: Gives what the checkout is restored to, asked when that is needed.
         prefix: The project root relative to the repository's top level ("" or ending in "/").
         folder: Scratch folder of this worker, which exists; its owner removes it.
         rules: What holds for all notebooks.
@@ -201,15 +201,14 @@ class Bench:
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        take_snapshot: Callable[[], Snapshot],
         prefix: str,
         folder: Path,
         rules: Rules,
     ) -> None:
-        self._snapshot = snapshot
+        self._take_snapshot = take_snapshot
         self._prefix = prefix
         self._folder = folder
-        self._checkout = Checkout(snapshot, folder / "c")
         self._interpreter = FreshInterpreter()
         self._settled: tuple[Order, ...] = ()
         self._progress = ProgressFile(folder)
@@ -229,6 +228,14 @@ class Bench:
             self._interpreter.close()
             self._interpreter = FreshInterpreter()
         self._launcher.expect(kernel_environment({}))
+
+    @cached_property
+    def _snapshot(self) -> Snapshot:
+        return self._take_snapshot()
+
+    @cached_property
+    def _checkout(self) -> Checkout:
+        return Checkout(self._snapshot, self._folder / "c")
 
     def make_checkout(self) -> None:
         """Make it ahead of the first notebook; what goes wrong is said then."""

@@ -562,3 +562,21 @@ def test_a_thousand_notebooks_are_collected(project: Project):
 
     assert ran.code == 0
     assert len(collected(ran)) == 1000
+
+
+@pytest.mark.parametrize("arguments", [(), ("-k", "a"), ("-n", "1")], ids=["all", "k", "xdist"])
+def test_what_a_conftest_writes_while_pytest_starts_is_tested(
+    project: Project, arguments: tuple[str, ...]
+):
+    project.write("made.txt", "old")
+    project.write(
+        "conftest.py",
+        "import pathlib\n"
+        "def pytest_sessionstart():\n"
+        "    pathlib.Path(__file__).with_name('made.txt').write_text('new')\n",
+    )
+    project.notebook("a.ipynb", "print(open('made.txt').read())")
+    project.commit()
+    ran = project.pytest(*arguments)
+    assert ran.outcomes["passed"] == 1, ran.out
+    assert ran.text_of("a.ipynb") == "new\n"
