@@ -103,7 +103,7 @@ NBMAKE, PAPERMILL_CLI, SCRIPT = "nbmake", "papermill CLI", "python script.py"
 SETS = (
     Set("trivial x10", 10, TRIVIAL),
     # A notebook costs the others what it does among ten, and a round of all takes 13 minutes.
-    Set("trivial x100", 100, TRIVIAL, tools=(OURS, COLD, NBMAKE, SCRIPT)),
+    Set("trivial x100", 100, TRIVIAL, tools=(OURS, NBMAKE, SCRIPT)),
     Set("typical x10", 10, TYPICAL),
     Set("examples", 0, (), ("-r", str(ROOT / "examples" / "requirements.txt")), "-examples"),
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from contenders import GENERATED, HERE, OURS, SETS, TOOLS, Set, Tool
-from contest import environment_of, run_set
+from contest import Measured, environment_of, run_set
 from parts import breakdown, thousand
 from report import chart_of, head, results_in
 
@@ -34,27 +34,31 @@ def main() -> None:
     for notebooks in sets:
         for tool in runners(notebooks, [], tools):
             environment_of(tool, notebooks)
-    measured = [
-        one
-        for notebooks in sets
-        for flags in ([], ["-n", "2"])
-        for one in run_set(notebooks, flags, runners(notebooks, flags, tools), options.rounds)
-    ]
-    found = {(one.set, one.options, one.tool): one for one in measured}
-    our = next((tool for tool in tools if tool.name == OURS), None)
-    lines = [*results_in(found, options.rounds)]
-    if our is not None:
-        lines += ["", *breakdown(our, options.rounds)]
-    if our is not None and options.thousand:
-        lines += ["", *thousand(our)]
     is_whole = not (options.only or options.tools)
     output = options.output or (HERE / "RESULTS.md" if is_whole else None)
-    chart = f"![how many times as long each tool takes]({output.stem}.svg)" if output else ""
-    page = "\n".join([*head(tools), "", chart, "", *lines]) + "\n"
-    print(page)
-    if output is not None:
-        output.write_text(page)
-        output.with_suffix(".svg").write_text(chart_of(found))
+    found: dict[tuple[str, str, str], Measured] = {}
+
+    def page(*more: str) -> str:
+        """All so far, written each time: a run that is interrupted is not lost."""
+        chart = f"![how many times as long each tool takes]({output.stem}.svg)" if output else ""
+        lines = [*head(tools), "", chart, "", *results_in(found, options.rounds), *more]
+        text = "\n".join(lines) + "\n"
+        if output is not None:
+            output.write_text(text)
+            output.with_suffix(".svg").write_text(chart_of(found))
+        return text
+
+    for notebooks in sets:
+        for flags in ([], ["-n", "2"]):
+            takers = runners(notebooks, flags, tools)
+            for one in run_set(notebooks, flags, takers, options.rounds):
+                found[one.set, one.options, one.tool] = one
+            page()
+    our = next((tool for tool in tools if tool.name == OURS), None)
+    more = [] if our is None else ["", *breakdown(our, options.rounds)]
+    if our is not None and options.thousand:
+        more += ["", *thousand(our)]
+    print(page(*more))
 
 
 def chosen(every: Sequence[Named], names: Sequence[str]) -> list[Named]:
