@@ -40,7 +40,7 @@ check: $(VENV)/.dev  ## lint, types, layers, spelling, packaging
 	$(BIN)/check-wheel-contents dist
 	$(BIN)/pytest -q -p no:cacheprovider tests/test_layers.py
 
-bench: $(VENV)/.dev  ## compare with the other ways to run notebooks; takes hours, wants an idle machine
+bench: $(VENV)/.dev  ## compare with the other ways to run notebooks; takes an hour, wants an idle machine
 	$(BIN)/python benchmarks/speed.py --thousand
 
 docs: $(VENV)/.dev  ## write the generated pages of docs/

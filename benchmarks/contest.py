@@ -67,7 +67,8 @@ def run_set(
 ) -> Iterator[Measured]:
     """All tools on one set, in turns, so that a slow minute of the machine hits all alike.
 
-    A first round fills caches and measures the memory; one that fails is not tried again.
+    A first round fills caches and measures the memory. A run that fails is repeated (kernels that
+    start side by side may take each other's ports); who fails twice in a row is out.
     """
     runs: dict[str, list[dict[str, float]]] = {tool.name: [] for tool in tools}
     problems: dict[str, str] = {}
@@ -77,12 +78,14 @@ def run_set(
             for tool in [tool for tool in tools if tool.name not in problems]:
                 place = Path(folder, tool.name.replace(" ", "-"))
                 what = "seconds" if number else "memory"
-                command = [
-                    *tool.command(environment_of(tool, notebooks), write(place, notebooks, tool))
-                ]
-                result, error = measured(what, place, [*command, *flags])
-                if not tool.keeps_folder:
-                    remove_tree(place)
+                for _ in range(2):
+                    names = write(place, notebooks, tool)
+                    command = tool.command(environment_of(tool, notebooks), names)
+                    result, error = measured(what, place, [*command, *flags])
+                    if not tool.keeps_folder:
+                        remove_tree(place)
+                    if not error:
+                        break
                 if error:
                     print(f"{tool.name} failed on {notebooks.name}:\n{error}", file=sys.stderr)
                     said = [line.strip() for line in error.splitlines() if line.strip()]
