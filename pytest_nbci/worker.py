@@ -155,7 +155,7 @@ class Worker:
 
     def start_ahead(self) -> None:
         """Start a server of warm kernels, another one where the environment has changed since."""
-        with contextlib.suppress(SetupProblem):  # said when a notebook is set up
+        with contextlib.suppress(SetupProblem, OSError):  # said when a notebook is set up
             self.bench.start_servers()
 
     def expect_notebooks(self, *meanwhile: Callable[[], None]) -> None:
