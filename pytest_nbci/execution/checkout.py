@@ -111,7 +111,9 @@ def make_snapshot(repository: Repository, folder: Path) -> Snapshot:
         tree = run_git(top, ["write-tree"], extra).decode().strip()
     except (NbciError, OSError) as error:
         raise CheckoutError(
-            f"The working tree {repository.top} could not be read: {error}"
+            f"The working tree {repository.top} could not be read: {_said(error).rstrip('.')}.",
+            f"Mend what git says; where it lacks room, free space in {folder.parent.parent}, or set"
+            " TMPDIR to another disk.",
         ) from error
     submodules = []
     for number, link in enumerate(links):

@@ -22,7 +22,7 @@ NOTEBOOKS: dict[str, tuple[str, ...]] = {
             "for n in range(20):\n"
             "    subprocess.run([sys.executable, '-c', f'print(\"é\" * 1_001, {n})'])\n"
         ),
-        "subprocess.run(['sh', '-c', 'yes | head -c 3000000; echo the end'])",
+        "subprocess.run(['sh', '-c', 'yes | head -c 3000000; echo the end']);",
     ),
     "displays": ("for i in range(3_000): display(i)",),
     "figure": (
