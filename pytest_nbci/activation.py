@@ -12,8 +12,9 @@ from pytest_nbci import fixtures, results, settings
 from pytest_nbci.collection import COLLECTION, NotebookCollection, Scope, announced, argument_paths
 from pytest_nbci.configuration import Configuration, configure
 from pytest_nbci.context import Context, new_session_name
-from pytest_nbci.controller import Controller
+from pytest_nbci.controller import UNSETTLED, Controller
 from pytest_nbci.ending import end_with_controller
+from pytest_nbci.errors import DeliveryError
 from pytest_nbci.execution.checkout import Snapshot
 from pytest_nbci.junit import JUnit
 from pytest_nbci.repository import Repository, at_top, find_repository
@@ -81,6 +82,13 @@ class _Announcer:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Before xdist tells the controller that the worker is done, its results are."""
+        try:
+            self._worker.context.store.settle()
+        except DeliveryError as error:
+            session.config.workeroutput[UNSETTLED] = str(error)  # type: ignore[attr-defined]
 
     def pytest_unconfigure(self) -> None:
         """End what the worker has open."""

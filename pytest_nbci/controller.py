@@ -28,6 +28,8 @@ from pytest_nbci.session import INDEX, Session
 from pytest_nbci.settings import describe
 from pytest_nbci.worker import Announced, Worker, begun_in, read_selected
 
+# Where an xdist worker tells the controller why its results may not outlive a power failure.
+UNSETTLED = "nbci_unsettled"
 _NAMED_AT_MOST = 3
 
 
@@ -79,6 +81,13 @@ class Controller:
         found = read_selected(self._session.scratch / node.gateway.id)
         self._announced.update((one.nodeid, one) for one in found)
         self._plan([one.path for one in found])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Note what a worker's results folder did not take in the end."""
+        problem = getattr(node, "workeroutput", {}).get(UNSETTLED)
+        if problem is not None:
+            self._problems.append(problem)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
@@ -239,7 +248,7 @@ class Controller:
         with uninterrupted():
             lost = self._session.find_lost()
             self._problems += [f"{name} is lost: it began and left no result" for name in lost]
-            if lost:
+            if self._problems:
                 session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
             if not self._config.getoption("setuponly", default=False):
                 self._not_run = self._session.not_run

@@ -174,6 +174,7 @@ class Session:
         if not self._plan:
             return
         session = self._session(exit_status)
+        self.context.store.settle()  # what a complete session names outlives a power failure
         self._write(session)
         if not self.results and self.context.publishes:
             # Nothing was due, so no publisher runs for the sake of this one file.

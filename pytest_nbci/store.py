@@ -1,14 +1,18 @@
 """A results tree: a folder or an S3 bucket, with the same layout in both (docs/results.md).
 
 Keys are relative, with forward slashes. Writing is atomic in both: a reader sees the old
-content or the new, never a part. boto3 is imported when an S3 store is opened.
+content or the new, never a part. What is put into a folder reaches the disk for good (fsync) in a
+thread, since that takes many milliseconds beside others who write, and only a power failure can
+tell; ``FolderStore.settle`` waits for it. boto3 is imported when an S3 store is opened.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -100,7 +104,7 @@ class FolderStore:
     def put(
         self, key: str, content: bytes | Path, progress: Callable[[int], None] | None = None
     ) -> None:
-        """Write atomically: temporary file, fsync, rename."""
+        """Write atomically: temporary file, rename; ``settle`` makes it last."""
         del progress  # a local copy is quick
         path = self.path(key)
         try:
@@ -108,10 +112,18 @@ class FolderStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, data)
         except OSError as error:
-            raise DeliveryError(
-                f"{path} could not be written: {error.strerror or error}.",
-                "Make room or permission there, or set NBCI_DIR to another folder.",
-            ) from error
+            raise _unwritten(path, error) from error
+        _SYNCING.add(path)
+
+    def settle(self) -> None:
+        """Wait until all that this process has put into any folder outlives a power failure.
+
+        Raises:
+            DeliveryError: The disk did not take something since the last call.
+        """
+        failed = _SYNCING.wait()
+        for path, error in failed:
+            raise _unwritten(path, error) from error
 
     def get(self, key: str) -> bytes | None:
         """The file's bytes; None where there is no such file."""
@@ -148,8 +160,60 @@ _PART_BYTES = 8 * 1024 * 1024
 _PARTS_AT_ONCE = 4
 
 
+class _Syncing:
+    """Syncs files in a thread, which the first one starts."""
+
+    def __init__(self) -> None:
+        self._paths: queue.SimpleQueue[Path | threading.Event] = queue.SimpleQueue()
+        self._failed: list[tuple[Path, OSError]] = []
+        self._thread: threading.Thread | None = None
+
+    def add(self, path: Path) -> None:
+        """``path`` was written."""
+        self._paths.put(path)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._sync, name="nbci-sync", daemon=True)
+            self._thread.start()
+
+    def wait(self) -> list[tuple[Path, OSError]]:
+        """Wait for all that was added; what failed since the last call."""
+        if self._thread is not None:
+            reached = threading.Event()
+            self._paths.put(reached)
+            reached.wait()
+        failed, self._failed = self._failed, []
+        return failed
+
+    def _sync(self) -> None:
+        while True:
+            found = self._paths.get()
+            if isinstance(found, threading.Event):
+                found.set()
+                continue
+            try:
+                descriptor = os.open(found, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+            except FileNotFoundError:
+                continue  # removed or moved since: nobody will read it here
+            except OSError as error:
+                self._failed.append((found, error))
+
+
+_SYNCING = _Syncing()
+
+
+def _unwritten(path: Path, error: OSError) -> DeliveryError:
+    return DeliveryError(
+        f"{path} could not be written: {error.strerror or error}.",
+        "Make room or permission there, or set NBCI_DIR to another folder.",
+    )
+
+
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data`` so that a reader, and a crash, see all of it or nothing.
+    """Replace ``path`` by ``data`` so that a reader sees all of it or nothing.
 
     Raises:
         OSError: The folder does not exist, is full or read-only; ``path`` is as it was.
@@ -158,9 +222,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
+            os.fchmod(file.fileno(), 0o644)
         Path(name).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,8 +22,6 @@ from pytest_nbci.store import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.servers import Minio
 
 KEYS = ("a/b.ipynb", "a/b.ipynb.json", "a/c/d.txt", "a b/ü.html", "top.json")
@@ -41,6 +41,32 @@ def s3_store(minio: Minio, monkeypatch: pytest.MonkeyPatch) -> Store:
     bucket = f"store-{uuid.uuid4().hex[:12]}"
     minio.client().create_bucket(Bucket=bucket)
     return open_s3_store(f"s3://{bucket}/pre/fix", "a test")
+
+
+def test_what_was_put_into_a_folder_is_synced_when_it_has_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    store, synced = FolderStore(tmp_path), set()
+
+    def sync(descriptor: int) -> None:
+        name = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        if name.endswith("bad"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        synced.add(name)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    store.settle()
+    for number in range(20):
+        store.put(f"a/{number}", b"x")
+    store.put("gone", b"x")
+    store.path("gone").unlink()
+    store.settle()
+    assert synced >= {str(store.path(f"a/{number}")) for number in range(20)}
+
+    store.put("a/bad", b"x")
+    with pytest.raises(DeliveryError, match=r"a/bad could not be written: Input/output error\."):
+        store.settle()
+    store.settle()
 
 
 def test_what_was_put_is_got_listed_and_replaced(store: Store, tmp_path: Path):

@@ -16,9 +16,10 @@ _POLL_S = 0.1
 
 
 def write_lost(folder: Folder, wait_s: float = 0.0) -> list[str]:
-    """Write the record of every notebook that was planned and left nothing when pytest died.
+    """Write the record of every notebook that was planned and left no result when pytest died.
 
-    What the dead process was in the middle of writing is removed.
+    What the dead process was in the middle of writing is removed, and so is what a power failure
+    left of a result that had not reached the disk.
 
     Args:
         folder: The session; nothing is done unless it is incomplete and its process gone.
@@ -35,7 +36,7 @@ def write_lost(folder: Folder, wait_s: float = 0.0) -> list[str]:
         return []
     lost = []
     for planned in session.plan:
-        if planned.due and not folder.path(planned.notebook + RECORD).exists():
+        if planned.due and not _is_whole(folder, planned.notebook):
             write_lost_record(folder.results, lost_record(session, planned.notebook))
             lost.append(planned.notebook)
     _remove_parts(folder)
@@ -59,6 +60,16 @@ def write_lost_record(results: Path, record: Record) -> None:
         raise DeliveryError(f"{page} could not be removed: {error.strerror}.") from error
     data = record.to_json().encode("utf-8", "backslashreplace")
     FolderStore(results).put(folder.key(record.notebook + RECORD), data)
+
+
+def _is_whole(folder: Folder, notebook: str) -> bool:
+    """Whether its result was written, and is not one of the empty files of a power failure."""
+    try:
+        Record.from_json(folder.path(notebook + RECORD).read_bytes())
+        others = [folder.path(name) for name in (notebook, f"{notebook}.html")]
+        return all(path.stat().st_size for path in others if path.exists())
+    except (OSError, NbciError):
+        return False
 
 
 def _remove_parts(folder: Folder) -> None:

@@ -112,6 +112,22 @@ def test_only_a_session_that_was_killed_loses_what_was_due(desk: Desk):
     assert write_lost(folder) == []
 
 
+@pytest.mark.parametrize("empty", ["a.ipynb", "a.ipynb.html", "a.ipynb.json"])
+def test_a_result_that_a_power_failure_emptied_is_lost(desk: Desk, empty: str):
+    session = desk.new_session()
+    folder = folder_of(desk, session)
+    for name in ("a.ipynb", "b.ipynb"):
+        desk.write_result(session, name)
+        desk.put(session, f"{name}.html", "page")
+    desk.put(session, empty, "")
+    host = {**host_of(os.getpid()), "boot": "an earlier one"}
+    plan = tuple(Planned(name, due=True) for name in ("a.ipynb", "b.ipynb"))
+    desk.put(session, "_session.json", Session(session, PROJECT, plan=plan, host=host).to_json())
+
+    assert write_lost(folder) == ["a.ipynb"]
+    assert Record.from_json(folder.path("a.ipynb.json").read_bytes()).outcome == "lost"
+
+
 def test_a_killed_session_leaves_no_torn_files_and_no_page_without_a_record(desk: Desk):
     session = desk.new_session()
     folder = folder_of(desk, session)
