@@ -28,8 +28,10 @@ from pytest_nbci.notebook import RAISES_EXCEPTION, SKIP_EXECUTION, Notebook, tag
 from pytest_nbci.records import CellStatus
 
 with on_use(*put_off()):
+    from papermill import __version__
     from papermill.engines import Engine, papermill_engines
-    from papermill.exceptions import PapermillExecutionError
+    from papermill.execute import remove_error_markers
+    from papermill.parameterize import parameterize_notebook
 
 NAME = "nbci"
 
@@ -39,23 +41,24 @@ _ANSWER_S = 2
 def run_notebook(
     notebook: Notebook, parameters: Mapping[str, Any], execution: Execution
 ) -> Execution:
-    """Run ``notebook`` on the kernel of ``execution``, which is filled and returned."""
-    import papermill
+    """Run ``notebook`` on the kernel of ``execution``, which is filled and returned.
 
-    node = _as_node(notebook.content)
+    papermill's steps, but for those at whose ends it validates the notebook: it would write and
+    read it once before and write it once after, to nowhere.
+    """
     choice = execution.kernel.choice
-    # papermill raises what the verdict reads from the outputs.
-    with quiet(), suppress(PapermillExecutionError):
-        papermill.execute_notebook(
-            node,
-            None,
-            parameters=dict(parameters),
-            engine_name=NAME,
-            kernel_name=choice.name,
-            language=choice.language,
-            progress_bar=False,
-            request_save_on_cell_execute=False,
-            execution=execution,
+    node = _as_node(notebook.content)
+    with quiet():
+        if parameters:
+            node = parameterize_notebook(
+                node,
+                dict(parameters),
+                engine_name=NAME,
+                kernel_name=choice.name,
+                language=choice.language,
+            )
+        papermill_engines.execute_notebook_with_engine(
+            NAME, node, kernel_name=choice.name, progress_bar=False, execution=execution
         )
     return execution
 
@@ -73,9 +76,7 @@ class NbciEngine(Engine):  # type: ignore[misc]
         **_: Any,
     ) -> None:
         """Run all cells of ``nb_man.nb``; the arguments are papermill's engine protocol."""
-        # A copy of the list: papermill inserts cells of its own into the original on errors.
-        execution.content = NotebookNode(nb_man.nb)
-        execution.content.cells = list(nb_man.nb.cells)
+        execution.content = nb_man.nb
         execution.kernel.run(_run_cells(nb_man, execution))
 
 
@@ -197,7 +198,20 @@ def error_name(cell: Mapping[str, Any], reply: Mapping[str, Any]) -> str | None:
 
 
 def _as_node(content: Mapping[str, Any]) -> NotebookNode:
+    """A notebook with papermill's metadata, without what its earlier runs left in it."""
     import nbformat
 
     node: NotebookNode = nbformat.from_dict(dict(content))
-    return node
+    node.metadata["papermill"] = nbformat.from_dict(
+        {
+            "default_parameters": {},
+            "parameters": {},
+            "environment_variables": {},
+            "version": __version__,
+            "input_path": None,
+            "output_path": None,
+        }
+    )
+    for cell in node.cells:
+        cell.metadata.setdefault("tags", [])
+    return remove_error_markers(node)
