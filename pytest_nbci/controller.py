@@ -131,10 +131,11 @@ class Controller:
         return worker
 
     def _look_up(self) -> None:
-        """Read the commit and its tree while libraries are imported."""
+        """Read the commit, its tree and branches while libraries are imported."""
         with contextlib.suppress(pytest.UsageError, NbciError):  # said when it is asked for
             self._described  # noqa: B018 - made when it is asked for
             self._session.witness.analysis  # noqa: B018 - the same
+            self._session.context.repository.default_branch(os.environ)
 
     def _get_ready(self) -> None:
         self._worker.context = self._collection.context = self._described

@@ -206,10 +206,13 @@ class Repository:
 
     def default_branch(self, environment: Mapping[str, str]) -> str:
         """The branch that others start from, as GitLab or the clone says; else the usual name."""
+        return environment.get("CI_DEFAULT_BRANCH") or self._default_branch
+
+    @cached_property
+    def _default_branch(self) -> str:
         remote = self._symbolic("refs/remotes/origin/HEAD")
-        named = environment.get("CI_DEFAULT_BRANCH") or (remote or "").removeprefix("origin/")
-        if named:
-            return named
+        if remote:
+            return remote.removeprefix("origin/")
         usual = ("refs/heads/main", "refs/heads/master", "refs/remotes/origin/master")
         found = run_git(self.top, ["for-each-ref", "--format=%(refname:lstrip=-1)", *usual])
         return os.fsdecode(found).partition("\n")[0] or "main"

@@ -171,7 +171,9 @@ class Worker:
         with (
             contextlib.suppress(SetupProblem),
             _uncollected(),
-            _at_the_same_time(self.bench.make_checkout, self._look_for_logging, *meanwhile),
+            _at_the_same_time(
+                self.bench.make_checkout, self._look_for_logging, self._look_around, *meanwhile
+            ),
             # A Ctrl-C while two threads import would leave the interpreter's import lock locked,
             # and the other one waiting for it (importlib._bootstrap, _get_module_lock).
             uninterrupted(),
@@ -226,6 +228,9 @@ class Worker:
         if self._tracking.tracking_uri is not None:
             with contextlib.suppress(NbciError):  # said when it is asked for
                 self._modules_log  # noqa: B018 - made when it is asked for
+
+    def _look_around(self) -> None:
+        self.environment  # noqa: B018 - made when it is asked for, by a run of uname
 
     @cached_property
     def _modules_log(self) -> bool:

@@ -11,7 +11,8 @@ family tree is needed to find it. Where there is no subreaper (macOS), the kerne
 Lines on the socket, to the guardian: ``peak`` asks for the memory. From it: ``pid N`` when the
 kernel has started, ``peak N`` as an answer, ``exit STATUS N`` when the kernel has ended (STATUS as
 ``os.waitpid`` gives it); N in bytes, the highest resident memory of the kernel and its descendants
-so far, and ``done`` when all are killed.
+so far. The kernel's end is that of all it started, too: ``done`` is the last line when all are
+killed.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _PR_SET_CHILD_SUBREAPER = 36  # include/uapi/linux/prctl.h
 _SAMPLE_S = 0.25
 _PAUSE_FOR_SAMPLE = 50
 _KILL_S = 5.0
+_DONE = "\ndone"
 _DEFAULT = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ)
 
 
@@ -64,15 +66,16 @@ def guard(descriptor: int, start: Callable[[], int]) -> None:
     is_over = False
     while not is_over:
         ready, _, _ = select.select([descriptor, woken], [], [], pause_s)
-        begun = time.monotonic()
-        peak = max(peak, resident_bytes(seen_below(os.getpid())), highest_bytes(kernel))
-        pause_s = max(_SAMPLE_S, _PAUSE_FOR_SAMPLE * (time.monotonic() - begun))
         if woken in ready:
             os.read(woken, 4096)
             for pid, status, used in _reap():
                 if pid == kernel:
-                    peak = max(peak, used)
-                    _tell(descriptor, f"exit {status} {peak}")
+                    is_done = end_all(kernel)
+                    _tell(descriptor, f"exit {status} {max(peak, used)}{_DONE * is_done}")
+                    return
+        begun = time.monotonic()
+        peak = max(peak, resident_bytes(seen_below(os.getpid())), highest_bytes(kernel))
+        pause_s = max(_SAMPLE_S, _PAUSE_FOR_SAMPLE * (time.monotonic() - begun))
         if descriptor in ready:
             is_over = not _asked(descriptor)
             if not is_over:
@@ -80,7 +83,7 @@ def guard(descriptor: int, start: Callable[[], int]) -> None:
         # Another process may hold a copy of the socket's other end.
         is_over = is_over or os.getppid() != parent
     if end_all(kernel):
-        _tell(descriptor, f"peak {peak}\ndone")
+        _tell(descriptor, f"peak {peak}{_DONE}")
 
 
 def become_subreaper() -> None:

@@ -95,11 +95,12 @@ class GuardedProcess:
 
     def end(self) -> bool:
         """Have every process below the guardian killed; whether it said that it is done."""
-        with suppress(OSError):
-            self.socket.shutdown(socket.SHUT_WR)
-            self.socket.settimeout(_END_S)
-            while self._listen():
-                pass
+        if not self._is_done:
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_WR)
+                self.socket.settimeout(_END_S)
+                while not self._is_done and self._listen():
+                    pass
         self.socket.close()
         self._is_deaf = True
         if self._guardian is not None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import hashlib
+import sys
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import jinja2
+    from jinja2.bccache import Bucket
 
 
 @cache
@@ -62,4 +66,20 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        bytecode_cache=_bytecode_cache(),
     )
+
+
+def _bytecode_cache() -> jinja2.BytecodeCache:
+    """Keeps compiled templates where Python keeps the modules here, if it may write there."""
+    import jinja2
+
+    class Cache(jinja2.FileSystemBytecodeCache):
+        def dump_bytecode(self, bucket: Bucket) -> None:
+            if not sys.dont_write_bytecode:
+                with contextlib.suppress(OSError):
+                    super().dump_bytecode(bucket)
+
+    folder = Path(__file__).with_name("__pycache__")
+    tag = f"{sys.implementation.cache_tag}-jinja2-{jinja2.__version__}"
+    return Cache(str(folder), f"%s.{tag}.bytecode")
