@@ -9,14 +9,13 @@ from collections.abc import Generator
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_nbci.asked import Asked
 from pytest_nbci.collection import NotebookCollection, NotebookItem
 from pytest_nbci.context import Context
-from pytest_nbci.delivery import Follower, Report
 from pytest_nbci.ending import EndSignals, tell_workers, uninterrupted
 from pytest_nbci.errors import DeliveryError, NbciError
 from pytest_nbci.live import Live
@@ -27,6 +26,9 @@ from pytest_nbci.scrub import find_secrets, scrub_text
 from pytest_nbci.session import INDEX, Session
 from pytest_nbci.settings import describe
 from pytest_nbci.worker import Announced, Worker, begun_in, read_selected
+
+if TYPE_CHECKING:
+    from pytest_nbci.delivery import Follower, Report
 
 # Where an xdist worker tells the controller why its results may not outlive a power failure.
 UNSETTLED = "nbci_unsettled"
@@ -183,6 +185,8 @@ class Controller:
         """Let its process import, which takes longer than what comes before the first notebook."""
         context = self._session.context
         if context.publishes and self._prepared is None:
+            from pytest_nbci.delivery import Follower
+
             self._prepared = Follower.prepare(context.destination, context.session)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from _pytest.junitxml import bin_xml_escape, xml_key
 
-from pytest_nbci.execution.case import plain_text
+from pytest_nbci.execution.text import plain_text
 
 _TAIL_LINES = 40
 _TAIL_CHARACTERS = 8_000

@@ -14,7 +14,7 @@ from _pytest._code.code import (
     ReprTraceback,
 )
 
-from pytest_nbci.execution.case import plain_text
+from pytest_nbci.execution.text import plain_text
 from pytest_nbci.execution.verdict import Verdict
 
 if TYPE_CHECKING:

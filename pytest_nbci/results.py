@@ -13,8 +13,8 @@ import pytest
 from pytest_nbci.collection import COLLECTION, Attempt, NotebookItem
 from pytest_nbci.delivery import STOOD_IN, Destination
 from pytest_nbci.errors import DeliveryError
-from pytest_nbci.execution.case import plain_text
 from pytest_nbci.execution.run import SetupProblem
+from pytest_nbci.execution.text import plain_text
 from pytest_nbci.execution.verdict import Verdict
 from pytest_nbci.junit import output_tail
 from pytest_nbci.records import Record, Summary, summary_of, utc_now

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from pytest_nbci import records
 from pytest_nbci.context import Context
-from pytest_nbci.delivery import write_lost_record
 from pytest_nbci.errors import NbciError, NotebookError
 from pytest_nbci.execution.checkout import Snapshot, make_snapshot
 from pytest_nbci.execution.scratch import make_scratch, remove_scratch
@@ -180,6 +179,8 @@ class Session:
             # Nothing was due, so no publisher runs for the sake of this one file.
             self.selector.upload(f"{self.context.prefix}/_session.json", _encoded(session))
         for name, record in self._lost.items():
+            from pytest_nbci.delivery import write_lost_record
+
             if self.results[name].outcome == "lost":  # another worker may have run it too
                 write_lost_record(self.context.destination.results, record)
         read = self._records()

@@ -21,7 +21,7 @@ from typing import Any
 
 from pytest_nbci import records
 from pytest_nbci.context import Context
-from pytest_nbci.delivery import Destination, prepare_tracking, stand_in
+from pytest_nbci.delivery import Destination, stand_in
 from pytest_nbci.ending import uninterrupted
 from pytest_nbci.errors import NbciError
 from pytest_nbci.execution.checkout import Snapshot
@@ -214,6 +214,8 @@ class Worker:
             self._tracking = stand_in(self._tracking)
         else:
             self._tracking = self._tracking.embedded()
+        from pytest_nbci.delivery import prepare_tracking
+
         # What is wrong there, the notebook's own logging and the delivery say.
         with contextlib.suppress(NbciError):
             prepare_tracking(self._tracking)

@@ -12,12 +12,11 @@ from typing import Any
 from pytest_nbci.execution.frames import CellSource, own_file, own_frames
 from pytest_nbci.execution.scene import Place
 from pytest_nbci.execution.stack import Call, stacks
+from pytest_nbci.execution.text import one_line, plain_text
 from pytest_nbci.execution.trace import Execution
-from pytest_nbci.notebook import Notebook, first_line
+from pytest_nbci.notebook import Notebook
 from pytest_nbci.records import Cell, FailedCell, Failure, Frame
-from pytest_nbci.scrub import ANSI
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _CELL_FILE = re.compile(r"ipykernel_\d+/(\d+)\.py$")
 
 
@@ -153,18 +152,3 @@ def _cell_sources(case: Case) -> dict[int, CellSource]:
         for cell in case.cells
         if cell.execution_count is not None
     }
-
-
-def plain_text(text: str) -> str:
-    """``text`` without ANSI sequences and control characters other than tab and line feed.
-
-    Lone surrogates, which no terminal and no XML can hold, are spelled out.
-    """
-    spelled = text.encode("utf-8", "backslashreplace").decode()
-    return _CONTROL.sub("", ANSI.sub("", spelled.replace("\r\n", "\n")))
-
-
-def one_line(text: str, longest: int) -> str:
-    """The first line of ``text`` that says something, plain, cut to ``longest`` characters."""
-    line = first_line(plain_text(text))
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"

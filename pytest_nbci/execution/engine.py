@@ -9,10 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from nbformat import NotebookNode
 
 from pytest_nbci.execution.client import Client
 from pytest_nbci.execution.on_use import on_use, put_off
@@ -26,6 +25,9 @@ from pytest_nbci.execution.trace import (
 )
 from pytest_nbci.notebook import RAISES_EXCEPTION, SKIP_EXECUTION, Notebook, tags
 from pytest_nbci.records import CellStatus
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 with on_use(*put_off()):
     from papermill import __version__

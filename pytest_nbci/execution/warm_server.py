@@ -203,7 +203,7 @@ def _run_kernel(kernelapp: Any, message: dict[str, Any], channel: socket.socket)
     sys.argv = [str(launcher.origin if launcher else ""), *message["arguments"]]
     sys.orig_argv = [sys.executable, "-m", "ipykernel_launcher", *message["arguments"]]
     app = kernelapp.IPKernelApp.instance(parent_handle=os.getppid())
-    _initialize(kernelapp, app, message["folder"], message["lines"])
+    _initialize(app, message["folder"], message["lines"])
     loop = sys.modules["tornado.ioloop"].IOLoop.current()
     known: frozenset[str] = frozenset()
 
@@ -223,7 +223,7 @@ def _run_kernel(kernelapp: Any, message: dict[str, Any], channel: socket.socket)
     _end(known)
 
 
-def _initialize(kernelapp: Any, app: Any, folder: str, lines: list[str]) -> None:
+def _initialize(app: Any, folder: str, lines: list[str]) -> None:
     """As with the arguments of a cold kernel; to parse them takes longer than most cells.
 
     So does it to run the lines as cells, and to compile our files.
@@ -236,10 +236,6 @@ def _initialize(kernelapp: Any, app: Any, folder: str, lines: list[str]) -> None
     )
     app.update_config(app.cli_config)
     app.parse_command_line = lambda _: None
-    # Nobody listens to its heart, nor is anything but cells asked of it: each of the two has a
-    # thread, the one of subshells (ipykernel 7) with a hop for each message.
-    app.init_heartbeat = lambda: None
-    kernelapp.ShellChannelThread = lambda *_, **__: None
     # To close its sockets takes longer than most cells, and their other ends are closed by then.
     app.close = app.reset_io
     app.initialize([])

@@ -68,7 +68,7 @@ _SIMPLE = (
     r"|nth-last-child|not)(?:\([\w.#+\- ]{1,40}\))?)"
 )
 _COMPOUND = rf"(?:(?:{_NAME}|\*){_SIMPLE}{{0,8}}|{_SIMPLE}{{1,8}})"
-_SELECTOR = re.compile(rf"{_COMPOUND}(?:\s*[>+~\s]\s*{_COMPOUND}){{0,12}}")
+_SELECTOR = rf"{_COMPOUND}(?:\s*[>+~\s]\s*{_COMPOUND}){{0,12}}"  # compiled on use: it takes 5 ms
 _LONGEST_SELECTOR = 300
 _HOOK = re.compile(rf"([.#])({_NAME})")
 _ROOTS = re.compile(r":(?:root|host)\b|^(?:html|body)\b")
@@ -144,6 +144,6 @@ def _selector(text: str, scope: str, prefix: str) -> str | None:
         return None
     if _ROOTS.fullmatch(text):
         return f"#{scope}"
-    if _SELECTOR.fullmatch(text) is None:
+    if re.fullmatch(_SELECTOR, text) is None:
         return None
     return f"#{scope} " + _HOOK.sub(lambda match: f"{match[1]}{prefix}{match[2]}", text)

@@ -69,7 +69,7 @@ def alive(pid: int) -> bool:
 
 
 ESCAPES = """
-import os, sys
+import os, sys, time
 read, write = os.pipe()
 if os.fork() == 0:
     os.setsid()
@@ -80,18 +80,25 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 print(os.read(read, 20).decode(), flush=True)
+time.sleep(300)
 """
 
 
 @linux
-def test_a_double_fork_without_environment_or_session_does_not_outlive_the_guardian(guardian):
+@pytest.mark.parametrize("ends", ["kernel", "socket"])
+def test_a_double_fork_without_environment_or_session_ends_with_the_kernel(guardian, ends: str):
     one = guardian(sys.executable, "-c", ESCAPES)
-    assert one.line()[0] == "pid"
-    assert one.line()[:2] == ["exit", "0"]
+    kernel = int(one.line()[1])
     daemon = int(one.process.stdout.readline())
     assert alive(daemon)
+    if ends == "kernel":
+        os.kill(kernel, signal.SIGTERM)
+        assert one.line()[:2] == ["exit", str(int(signal.SIGTERM))]
+        assert one.line() == ["done"]
+        assert not alive(daemon)
     assert one.end() == 0
     assert not alive(daemon)
+    assert not alive(kernel)
 
 
 @linux

@@ -78,7 +78,7 @@ MUTATIONS: Mapping[str, Mutation] = {
         test="tests/faults/test_vandal.py",
     ),
     "out_of_memory": Mutation(
-        "execution/verdict.py",
+        "execution/judges.py",
         "    if exit_ is not None and exit_.is_out_of_memory:",
         "    if False:",
         test="tests/faults/test_out_of_memory.py",
