@@ -244,7 +244,7 @@ class _Part:
             file.write(os.fsencode(snapshot.objects) + b"\n")
         _configure(snapshot, part._private)
         part._target.mkdir(parents=True, exist_ok=True)
-        part._restore_files()
+        part._read_tree()
         part._links = part._links_into(snapshot.top)
         part._turn_links()
         shutil.copytree(part._private, part._pristine, symlinks=True)
@@ -261,15 +261,16 @@ class _Part:
         self._files = _settled(_signature(self._target, _FEW_FILES))
 
     def _restore_files(self) -> None:
-        place = [
-            f"--git-dir={self._private}",
-            f"--work-tree={self._target}",
-            "-c",
-            "core.hooksPath=/dev/null",
-        ]
         self._target.mkdir(parents=True, exist_ok=True)
-        run_git(self._target, [*place, "read-tree", "--reset", "-u", self._tree])
-        run_git(self._target, [*place, "clean", "-ffdxq"])
+        self._read_tree()
+        self._git("clean", "-ffdxq")
+
+    def _read_tree(self) -> None:
+        self._git("read-tree", "--reset", "-u", self._tree)
+
+    def _git(self, *arguments: str) -> None:
+        place = (f"--git-dir={self._private}", f"--work-tree={self._target}")
+        run_git(self._target, [*place, "-c", "core.hooksPath=/dev/null", *arguments])
 
     def _links_into(self, top: Path) -> dict[Path, Path]:
         """Tracked absolute links to files below ``top``, and where these lie in the checkout."""
