@@ -41,8 +41,14 @@ def main(descriptor: int, command: list[str]) -> None:
     guard(descriptor, lambda: _start(command))
 
 
-def guard(descriptor: int, start: Callable[[], int]) -> None:
-    """Guard the kernel that ``start`` forks, whose process id it returns, until the socket ends."""
+def guard(descriptor: int, start: Callable[[], int]) -> bool:
+    """Guard the kernel that ``start`` forks, whose process id it returns, until that ends.
+
+    Or until the socket ends, and the kernel is killed.
+
+    Returns:
+        Whether it ended by itself and left nothing: another one can be guarded.
+    """
     os.set_inheritable(descriptor, False)  # noqa: FBT003 - the library's interface
     become_subreaper()
     woken, waker = os.pipe()
@@ -53,13 +59,14 @@ def guard(descriptor: int, start: Callable[[], int]) -> None:
     for number in _DEFAULT[:3]:
         signal.signal(number, signal.SIG_IGN)  # the end of the socket is the one way to end it
     try:
-        kernel = start()
-    except BaseException:
-        # In the kernel itself, where it goes on as this process.
+        return _guard(descriptor, woken, start())  # or goes on in the kernel, as start() says
+    finally:
         signal.set_wakeup_fd(-1)
         os.close(woken)
         os.close(waker)
-        raise
+
+
+def _guard(descriptor: int, woken: int, kernel: int) -> bool:
     parent = os.getppid()
     _tell(descriptor, f"pid {kernel}")
     peak, pause_s = 0, _SAMPLE_S
@@ -72,7 +79,7 @@ def guard(descriptor: int, start: Callable[[], int]) -> None:
                 if pid == kernel:
                     is_done = end_all(kernel)
                     _tell(descriptor, f"exit {status} {max(peak, used)}{_DONE * is_done}")
-                    return
+                    return is_done
         begun = time.monotonic()
         peak = max(peak, resident_bytes(seen_below(os.getpid())), highest_bytes(kernel))
         pause_s = max(_SAMPLE_S, _PAUSE_FOR_SAMPLE * (time.monotonic() - begun))
@@ -84,6 +91,7 @@ def guard(descriptor: int, start: Callable[[], int]) -> None:
         is_over = is_over or os.getppid() != parent
     if end_all(kernel):
         _tell(descriptor, f"peak {peak}{_DONE}")
+    return False
 
 
 def become_subreaper() -> None:

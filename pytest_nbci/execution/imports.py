@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from functools import cached_property
+from collections.abc import Iterable
 from pathlib import Path
 
 _REWRITE = '''\
@@ -70,57 +70,32 @@ finally:
     apply()  # what the user's own sitecustomize added
 '''
 
-_PROBE = """
-import json, sys
-found = list(sys.path)
-for finder in sys.meta_path:
-    module = sys.modules.get(getattr(finder, "__module__", None) or type(finder).__module__)
-    for holder in (module, finder, type(finder)):
-        for value in list(getattr(holder, "__dict__", {}).values()):
-            if isinstance(value, dict) and value is not sys.modules:
-                for item in list(value.values()):
-                    items = item if isinstance(item, list) else [item]
-                    found += [path for path in items if isinstance(path, str)]
-print(json.dumps(found))
-"""
+_PROBE = Path(__file__).with_name("import_paths.py")
 
 
-class FreshInterpreter:
-    """This interpreter, started anew while its starter does other things, to say what it imports.
+def ask_interpreter() -> list[str]:
+    """Paths from which this interpreter, started anew, would import."""
+    done = subprocess.run(
+        [sys.executable, str(_PROBE)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        check=False,
+    )
+    try:
+        found: list[str] = json.loads(done.stdout)
+    except ValueError:
+        return []
+    return found
 
-    ``close`` must be called.
+
+def lead_into(paths: Iterable[str], top: Path) -> bool:
+    """Whether any of ``paths`` is below ``top``.
+
+    What lies below ``sys.prefix`` (a virtual environment inside the repository) does not count.
     """
-
-    def __init__(self) -> None:
-        self.environment = dict(os.environ)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROBE],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            text=True,
-        )
-
-    def leads_into(self, top: Path) -> bool:
-        """Whether it would import from below ``top``.
-
-        What lies below ``sys.prefix`` (a virtual environment inside the repository) does not count.
-        """
-        return any(_moved(path, top, Path()) != path for path in self._paths)
-
-    def close(self) -> None:
-        """Wait for its end."""
-        _ = self._paths
-
-    @cached_property
-    def _paths(self) -> list[str]:
-        said, _ = self._process.communicate()
-        try:
-            found: list[str] = json.loads(said)
-        except ValueError:
-            return []
-        return found
+    return any(_moved(path, top, Path()) != path for path in paths)
 
 
 def import_environment(old: Path, new: Path, folder: Path) -> dict[str, str]:

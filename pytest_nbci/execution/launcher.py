@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_nbci.errors import KernelError
+from pytest_nbci.execution.imports import ask_interpreter
 from pytest_nbci.execution.kernel import NATIVE, Kernel, KernelChoice, new_context
 from pytest_nbci.execution.preload import Wanted
 from pytest_nbci.execution.quiet import quiet
@@ -64,6 +65,13 @@ class Launcher:
         if self._is_warm and not _depends_on_its_folder(environment):
             with suppress(OSError):  # said when a kernel is started
                 self._serve(environment)
+
+    def import_paths(self) -> list[str]:
+        """Paths from which kernels of this interpreter would import."""
+        if self._servers is not None:
+            with suppress(OSError):  # said when a kernel is started
+                return self._servers.import_paths
+        return ask_interpreter()
 
     def announce(self, start: Start) -> None:
         """Fork the kernel that will be started next, ahead of time."""

@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -33,6 +33,7 @@ class GuardedProcess:
     Args:
         connection: Our end of the guardian's socket.
         guardian: The guardian's process if it is a child of this one.
+        give_back: Takes the connection when the guardian is free for another kernel.
 
     Raises:
         OSError: The guardian did not start the kernel.
@@ -41,10 +42,14 @@ class GuardedProcess:
     stdin = stdout = stderr = None
 
     def __init__(
-        self, connection: socket.socket, guardian: subprocess.Popen[bytes] | None = None
+        self,
+        connection: socket.socket,
+        guardian: subprocess.Popen[bytes] | None = None,
+        give_back: Callable[[socket.socket], None] = socket.socket.close,
     ) -> None:
         self.socket = connection
         self._guardian = guardian
+        self._give_back = give_back
         self._said = b""
         self._is_deaf = False
         self._is_done = False
@@ -95,7 +100,9 @@ class GuardedProcess:
 
     def end(self) -> bool:
         """Have every process below the guardian killed; whether it said that it is done."""
-        if not self._is_done:
+        if self._is_done and not self._is_deaf:
+            self._give_back(self.socket.dup())
+        elif not self._is_deaf:
             with suppress(OSError):
                 self.socket.shutdown(socket.SHUT_WR)
                 self.socket.settimeout(_END_S)
@@ -182,7 +189,7 @@ class GuardedProvisioner(LocalProvisioner):  # type: ignore[misc]
             self.process = start_cold(cmd, cwd, environment, kwargs["stderr"])
         else:
             await self.spare.order(cwd, environment)
-            self.process = GuardedProcess(self.spare.connection)
+            self.process = GuardedProcess(self.spare.connection, give_back=self.spare.give_back)
         self.cwd = cwd
         # The kernel leads a session, and so a process group, of its own.
         self.pid = self.pgid = self.process.pid

@@ -18,7 +18,7 @@ from typing import Any
 from pytest_nbci import notebook as notebooks
 from pytest_nbci.errors import CheckoutError, DataError, KernelError, NotebookError
 from pytest_nbci.execution.checkout import Checkout, Snapshot
-from pytest_nbci.execution.imports import FreshInterpreter, import_environment
+from pytest_nbci.execution.imports import import_environment, lead_into
 from pytest_nbci.execution.kernel import Kernel, KernelChoice, choose_kernel, kernel_environment
 from pytest_nbci.execution.launcher import Launcher, Start
 from pytest_nbci.execution.observe import (
@@ -209,7 +209,6 @@ class Bench:
         self._take_snapshot = take_snapshot
         self._prefix = prefix
         self._folder = folder
-        self._interpreter = FreshInterpreter()
         self._settled: tuple[Order, ...] = ()
         self._progress = ProgressFile(folder)
         self._rules = rules
@@ -220,13 +219,9 @@ class Bench:
     def close(self) -> None:
         """End what waits for further notebooks."""
         self._launcher.close()
-        self._interpreter.close()
 
     def start_servers(self) -> None:
         """Start a server of warm kernels, or another one where the environment has changed."""
-        if self._interpreter.environment != os.environ:  # PYTHONPATH may lead elsewhere now
-            self._interpreter.close()
-            self._interpreter = FreshInterpreter()
         self._launcher.expect(kernel_environment({}))
 
     @cached_property
@@ -378,7 +373,7 @@ class Bench:
 
     @cached_property
     def _is_editable(self) -> bool:
-        return self._interpreter.leads_into(self._snapshot.top)
+        return lead_into(self._launcher.import_paths(), self._snapshot.top)
 
     @cached_property
     def _own_names(self) -> frozenset[str]:

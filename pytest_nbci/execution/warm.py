@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import select
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 from pytest_nbci.execution.preload import Wanted
@@ -23,6 +25,7 @@ from pytest_nbci.execution.processes import MARK
 _SERVER = Path(__file__).with_name("warm_server.py")
 _KEPT = 3
 _END_S = 2.0
+_LONGEST = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,13 @@ class Spare:
         connection: Its guardian's socket.
         channel: Where its order goes.
         environment: The variables of its server; the kernel itself has set others meanwhile.
+        give_back: Takes the connection of a guardian that is free again.
     """
 
     connection: socket.socket
     channel: socket.socket
     environment: Mapping[str, str]
+    give_back: Callable[[socket.socket], None]
 
     async def order(self, cwd: str, environment: Mapping[str, str]) -> None:
         """Let it run in ``cwd``, with those of the variables that its server lacks.
@@ -85,6 +90,20 @@ class WarmServers:
                 start_new_session=True,
             )
         self._servers: dict[Wanted, socket.socket] = {(): ours}
+        self._free: dict[Wanted, list[socket.socket]] = {}  # guardians without a kernel
+
+    @cached_property
+    def import_paths(self) -> list[str]:
+        """Paths from which kernels would import.
+
+        Raises:
+            OSError: The server is gone.
+        """
+        said = self._servers[()].recv(_LONGEST)
+        if not said:
+            raise OSError("it ended at its start")
+        found: list[str] = json.loads(said)
+        return found
 
     def fork(
         self, arguments: Sequence[str], folder: Path, lines: Sequence[str], modules: Wanted
@@ -100,21 +119,50 @@ class WarmServers:
         Raises:
             OSError: The server is gone.
         """
-        server = self._server(modules)
-        ours, theirs = socket.socketpair()
-        channel, its_end = socket.socketpair()
         message = {"arguments": list(arguments), "folder": str(folder), "lines": list(lines)}
-        with theirs, its_end:
+        channel, its_end = socket.socketpair()
+        with its_end:
             try:
-                _send(server, message, [theirs.fileno(), its_end.fileno()])
+                guardian = self._guardian(modules, message, its_end.fileno())
             except OSError:
-                ours.close()
                 channel.close()
                 raise
-        return Spare(ours, channel, self.environment)
+        return Spare(guardian, channel, self.environment, partial(self._give_back, modules))
+
+    def _guardian(
+        self, modules: Wanted, message: Mapping[str, object], channel: int
+    ) -> socket.socket:
+        """The socket of the guardian that has forked the kernel: one that is free, or a new one."""
+        self.import_paths  # noqa: B018 - said before all else
+        server, free = self._server(modules), self._free.get(modules, [])
+        if select.select([server], [], [], 0)[0]:  # it says nothing as long as it lives
+            raise OSError("its server has ended")
+        while free:
+            guardian = free.pop()
+            with contextlib.suppress(OSError):  # a notebook has killed it
+                _send(guardian, message, [channel])
+                return guardian
+            guardian.close()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                _send(server, message, [channel, theirs.fileno()])
+            except OSError:
+                ours.close()
+                raise
+        return ours
+
+    def _give_back(self, modules: Wanted, guardian: socket.socket) -> None:
+        if modules in self._servers:
+            guardian.setblocking(True)  # noqa: FBT003 - the library's interface
+            self._free.setdefault(modules, []).append(guardian)
+        else:
+            guardian.close()
 
     def close(self) -> None:
         """End all servers."""
+        for modules in list(self._free):
+            self._end_guardians(modules)
         for server in self._servers.values():
             with contextlib.suppress(OSError):
                 server.shutdown(socket.SHUT_WR)
@@ -137,7 +185,12 @@ class WarmServers:
         for oldest in list(self._servers)[: -_KEPT - 1]:
             if oldest:
                 self._servers.pop(oldest).close()
+                self._end_guardians(oldest)
         return known
+
+    def _end_guardians(self, modules: Wanted) -> None:
+        for guardian in self._free.pop(modules, []):
+            guardian.close()
 
 
 def _send(server: socket.socket, message: Mapping[str, object], descriptors: list[int]) -> None:

@@ -1,15 +1,17 @@
 """Forks kernels from a process that has imported what every IPython kernel imports.
 
 Run as a script by the interpreter of the kernels: ``python warm_server.py DESCRIPTOR``, where
-DESCRIPTOR is a Unix socket (SOCK_SEQPACKET). Each message on it is a JSON object that comes with
+DESCRIPTOR is a Unix socket (SOCK_SEQPACKET). The server says on it from where it would import, a
+JSON array of paths, and nothing more. Each message to it is a JSON object that comes with
 descriptors, and a fork answers it:
 
 - ``{"modules": [[module, name], ...]}`` with another such socket: a server that has imported these
   modules besides, each with a name that is wanted from it (or null);
-- ``{"arguments": [...], "folder": path, "lines": [...]}`` with a guardian's socket (see
-  guardian.py) and another socket: a kernel with these arguments, which answers but is to run no
-  code before a line with a JSON object ``{"cwd": path, "environment": {...}}`` came through the
-  socket and a byte came back.
+- ``{"arguments": [...], "folder": path, "lines": [...]}`` with another socket and a guardian's (see
+  guardian.py): a kernel with these arguments, which answers but is to run no code before a line
+  with a JSON object ``{"cwd": path, "environment": {...}}`` came through the socket and a byte came
+  back. A guardian that said ``done`` takes such a message on its own socket and forks the kernel
+  itself, which saves a fork of all this.
 
 A server ends with its socket or its parent, and the first one kills what is below it. It has a
 single thread, so a fork copies all of it.
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fnmatch
 import gc
 import importlib
 import importlib.machinery
@@ -65,7 +68,9 @@ _LAZY = (
 def main(descriptor: int) -> None:
     """Serve until the socket ends; in a forked kernel, run it."""
     gc.disable()  # while modules are imported: it takes a tenth of that time, and finds nothing
-    guardian = _guardian()
+    control = socket.socket(fileno=descriptor)
+    control.send(json.dumps(_beside("import_paths").import_paths()).encode())
+    guardian = _beside("guardian")
     guardian.become_subreaper()
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -78,7 +83,7 @@ def main(descriptor: int) -> None:
     _fill_caches()
     if len(list(Path("/proc/self/task").iterdir())) > 1:
         raise SystemExit("a thread was started at the start, and no fork would have it")
-    kernel = _serve(socket.socket(fileno=descriptor), guardian)
+    kernel = _serve(control, guardian)
     if kernel is None:
         guardian.end_all()
         os._exit(0)  # to take its modules apart would take longer
@@ -86,17 +91,21 @@ def main(descriptor: int) -> None:
 
 
 def _fill_caches() -> None:
-    """Compile the expressions that every kernel compiles for its first cell."""
-    from IPython.core.inputtransformer2 import TransformerManager
+    """Compile the expressions that every kernel compiles while it starts and for its first cell."""
+    from IPython.core import completer, inputtransformer2
 
-    manager: Any = TransformerManager
-    manager().transform_cell("pass")
+    ipython: Any = inputtransformer2
+    ipython.TransformerManager().transform_cell("pass")
+    ipython = completer
+    ipython.IPCompleter(shell=None, namespace={}, global_namespace={})
+    for pattern in ("*.py", "*.ipy"):
+        fnmatch.filter([], pattern)
 
 
-def _guardian() -> Any:
-    """The module beside this one, which kernels must not find among theirs."""
-    path = Path(__file__).with_name("guardian.py")
-    spec = importlib.util.spec_from_file_location("guardian", path)
+def _beside(name: str) -> Any:
+    """A module beside this one, which kernels must not find among theirs."""
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - a file that exists
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -148,7 +157,14 @@ def _serve(control: socket.socket, guardian: Any) -> Any:
         gc.disable()
         _import_quietly(message["modules"])
         return _serve(socket.socket(fileno=descriptors[0]), guardian)
-    connection, channel = descriptors
+    channel, connection = descriptors
+    return _guard_kernels(guardian, socket.socket(fileno=connection), message, channel)
+
+
+def _guard_kernels(
+    guardian: Any, connection: socket.socket, message: dict[str, Any], channel: int
+) -> Any:
+    """Guard one kernel after the other; in such a kernel: what runs it."""
 
     def start() -> int:
         pid = os.fork()
@@ -157,10 +173,15 @@ def _serve(control: socket.socket, guardian: Any) -> Any:
         os.close(channel)
         return pid
 
+    parent = os.getppid()
     try:
-        guardian.guard(connection, start)
+        while guardian.guard(connection.fileno(), start):
+            data, descriptors = _receive(connection, parent)
+            if not data:
+                break
+            message, (channel,) = json.loads(data), descriptors
     except _KernelStartsError:
-        os.close(connection)
+        connection.close()
         os.setsid()
         # Only what this server changed: Python itself ignores SIGPIPE and SIGXFSZ, a kernel SIGINT.
         for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD):
