@@ -66,4 +66,5 @@ def output_tail(content: Mapping[str, Any] | None) -> str:
 def _text(output: Mapping[str, Any]) -> str:
     """What an output says in plain text; errors stand in the failure already."""
     found = output.get("text") or output.get("data", {}).get("text/plain") or ""
-    return found if isinstance(found, str) else "".join(found)
+    # A notebook may display whatever JSON can hold.
+    return "".join(map(str, found)) if isinstance(found, list) else str(found)

@@ -264,7 +264,11 @@ def scrub_notebook(content: Mapping[str, Any], secrets: Secrets) -> None:
         _replace(
             cell,
             "attachments",
-            lambda files: {name: _scrub_bundle(file, secrets) for name, file in files.items()},
+            lambda files: (
+                {name: _scrub_bundle(file, secrets) for name, file in files.items()}
+                if isinstance(files, Mapping)
+                else scrub_data(files, secrets)
+            ),
         )
         for output in cell.get("outputs", ()):
             for key in ("text", "ename", "evalue", "traceback"):
@@ -285,8 +289,10 @@ def _scrub_metadata(metadata: Mapping[str, Any], secrets: Secrets) -> dict[str, 
     }
 
 
-def _scrub_bundle(bundle: Mapping[str, Any], secrets: Secrets) -> dict[str, Any]:
-    """The representations of one output, by MIME type."""
+def _scrub_bundle(bundle: Any, secrets: Secrets) -> Any:
+    """The representations of one output, by MIME type; anything else as data."""
+    if not isinstance(bundle, Mapping):
+        return scrub_data(bundle, secrets)
     return {
         kind: value if _BINARY.match(kind) else scrub_data(value, secrets)
         for kind, value in bundle.items()

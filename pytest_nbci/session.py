@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pytest_nbci import records
 from pytest_nbci.context import Context
-from pytest_nbci.errors import NbciError, NotebookError
+from pytest_nbci.errors import DeliveryError, NbciError, NotebookError
 from pytest_nbci.execution.checkout import Snapshot, make_snapshot
 from pytest_nbci.execution.scratch import make_scratch, remove_scratch
 from pytest_nbci.host import host_of
@@ -173,7 +173,7 @@ class Session:
         if not self._plan:
             return
         session = self._session(exit_status)
-        self.context.store.settle()  # what a complete session names outlives a power failure
+        problem = self._settle()  # what a complete session names outlives a power failure
         self._write(session)
         if not self.results and self.context.publishes:
             # Nothing was due, so no publisher runs for the sake of this one file.
@@ -187,6 +187,16 @@ class Session:
         if read:
             self._remember(read)
             self._write_index(session, read)
+        problem = problem or self._settle()
+        if problem is not None:
+            raise problem
+
+    def _settle(self) -> DeliveryError | None:
+        try:
+            self.context.store.settle()
+        except DeliveryError as error:
+            return error
+        return None
 
     @property
     def not_run(self) -> list[str]:

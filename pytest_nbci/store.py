@@ -203,6 +203,8 @@ class _Syncing:
 
 
 _SYNCING = _Syncing()
+# The thread stays with the parent.
+os.register_at_fork(after_in_child=_SYNCING.__init__)  # type: ignore[misc]
 
 
 def _unwritten(path: Path, error: OSError) -> DeliveryError:

@@ -8,11 +8,11 @@ A process that forks twice, starts a session of its own and drops its environmen
 of the nearest subreaper, which is the guardian (man 2 PR_SET_CHILD_SUBREAPER), so nothing but the
 family tree is needed to find it. Where there is no subreaper (macOS), the kernel's group is killed.
 
-Lines on the socket, to the guardian: ``peak`` asks for the memory. From it: ``pid N`` when the
-kernel has started, ``peak N`` as an answer, ``exit STATUS N`` when the kernel has ended (STATUS as
-``os.waitpid`` gives it); N in bytes, the highest resident memory of the kernel and its descendants
-so far. The kernel's end is that of all it started, too: ``done`` is the last line when all are
-killed.
+Lines on the socket, to the guardian: ``peak`` asks for the memory. From it: ``pid K G`` when the
+kernel has started (its process id and the guardian's), ``peak N`` as an answer, ``exit STATUS N``
+when the kernel has ended (STATUS as ``os.waitpid`` gives it); N in bytes, the highest resident
+memory of the kernel and its descendants so far. The kernel's end is that of all it started, too:
+``done`` is the last line when all are killed.
 """
 
 from __future__ import annotations
@@ -68,11 +68,14 @@ def guard(descriptor: int, start: Callable[[], int]) -> bool:
 
 def _guard(descriptor: int, woken: int, kernel: int) -> bool:
     parent = os.getppid()
-    _tell(descriptor, f"pid {kernel}")
+    _tell(descriptor, f"pid {kernel} {os.getpid()}")
     peak, pause_s = 0, _SAMPLE_S
     is_over = False
+    poller = select.poll()  # select() refuses high descriptors
+    for number in (descriptor, woken):
+        poller.register(number, select.POLLIN)
     while not is_over:
-        ready, _, _ = select.select([descriptor, woken], [], [], pause_s)
+        ready = [number for number, _ in poller.poll(pause_s * 1000)]
         if woken in ready:
             os.read(woken, 4096)
             for pid, status, used in _reap():

@@ -10,8 +10,8 @@ import sys
 
 
 def import_paths() -> list[str]:
-    """``sys.path`` but for this file's folder, and the paths that import hooks lead to."""
-    found = sys.path[1:]
+    """``sys.path`` without this script's folder, and the paths that import hooks lead to."""
+    found = sys.path[not sys.flags.safe_path :]
     for finder in sys.meta_path:
         module = sys.modules.get(getattr(finder, "__module__", None) or type(finder).__module__)
         for holder in (module, finder, type(finder)):

@@ -66,11 +66,11 @@ class Launcher:
             with suppress(OSError):  # said when a kernel is started
                 self._serve(environment)
 
-    def import_paths(self) -> list[str]:
-        """Paths from which kernels of this interpreter would import."""
-        if self._servers is not None:
+    def import_paths(self, environment: Mapping[str, str]) -> list[str]:
+        """Paths from which kernels of this interpreter would import; ``environment`` is its own."""
+        if self._is_warm and not _depends_on_its_folder(environment):
             with suppress(OSError):  # said when a kernel is started
-                return self._servers.import_paths
+                return self._serve(environment).import_paths
         return ask_interpreter()
 
     def announce(self, start: Start) -> None:

@@ -55,7 +55,7 @@ class GuardedProcess:
         self._is_done = False
         self.returncode: int | None = None
         self.peak_memory_bytes: int | None = None
-        self.pid = 0
+        self.pid = self._guardian_pid = 0
         self.socket.settimeout(_START_S)
         while not self.pid:
             if not self._listen():
@@ -108,6 +108,10 @@ class GuardedProcess:
                 self.socket.settimeout(_END_S)
                 while not self._is_done and self._listen():
                     pass
+            if not self._is_done and not self._is_deaf and self._guardian_pid:
+                # A notebook stopped it (SIGSTOP), or something below it cannot be killed.
+                with suppress(OSError):
+                    os.kill(self._guardian_pid, signal.SIGKILL)
         self.socket.close()
         self._is_deaf = True
         if self._guardian is not None:
@@ -138,7 +142,7 @@ class GuardedProcess:
 
     def _note(self, word: str, *numbers: str) -> None:
         if word == "pid":
-            self.pid = int(numbers[0])
+            self.pid, self._guardian_pid = map(int, numbers)
         elif word == "exit":
             self.returncode = os.waitstatus_to_exitcode(int(numbers[0]))
         elif word == "done":

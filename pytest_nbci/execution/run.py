@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -189,6 +190,9 @@ class Rules:
     is_warm: bool
 
 
+_ENVIRONMENTS_KEPT = 4  # of those that fixtures change in turns
+
+
 class Bench:
     """Where one worker runs its notebooks, one after the other.
 
@@ -213,6 +217,7 @@ class Bench:
         self._progress = ProgressFile(folder)
         self._rules = rules
         self._launcher = Launcher(folder, is_warm=rules.is_warm)
+        self._known_editable: deque[tuple[dict[str, str], bool]] = deque(maxlen=_ENVIRONMENTS_KEPT)
         self._observes = can_observe(folder)
         self._last: Run | None = None
 
@@ -371,9 +376,16 @@ class Bench:
         environment = kernel_environment(self._import_environment())
         return Start(choice, environment, modules_to_preload(notebook, self._own_names))
 
-    @cached_property
+    @property
     def _is_editable(self) -> bool:
-        return lead_into(self._launcher.import_paths(), self._snapshot.top)
+        """Whether kernels of the present environment would import from the user's tree."""
+        environment = kernel_environment({})
+        for asked, is_editable in self._known_editable:
+            if asked == environment:
+                return is_editable
+        is_editable = lead_into(self._launcher.import_paths(environment), self._snapshot.top)
+        self._known_editable.append((environment, is_editable))
+        return is_editable
 
     @cached_property
     def _own_names(self) -> frozenset[str]:

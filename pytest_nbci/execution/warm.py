@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import select
 import socket
 import subprocess
 import sys
@@ -61,10 +60,8 @@ class Spare:
 
     def discard(self) -> None:
         """End it."""
-        for one in (self.channel, self.connection):
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)  # also for a process that holds a copy
-            one.close()
+        _hang_up(self.channel)
+        _hang_up(self.connection)
 
 
 class WarmServers:
@@ -135,14 +132,14 @@ class WarmServers:
         """The socket of the guardian that has forked the kernel: one that is free, or a new one."""
         self.import_paths  # noqa: B018 - said before all else
         server, free = self._server(modules), self._free.get(modules, [])
-        if select.select([server], [], [], 0)[0]:  # it says nothing as long as it lives
+        if _has_ended(server):
             raise OSError("its server has ended")
         while free:
             guardian = free.pop()
             with contextlib.suppress(OSError):  # a notebook has killed it
                 _send(guardian, message, [channel])
                 return guardian
-            guardian.close()
+            _hang_up(guardian)
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -157,7 +154,7 @@ class WarmServers:
             guardian.setblocking(True)  # noqa: FBT003 - the library's interface
             self._free.setdefault(modules, []).append(guardian)
         else:
-            guardian.close()
+            _hang_up(guardian)
 
     def close(self) -> None:
         """End all servers."""
@@ -184,13 +181,28 @@ class WarmServers:
         self._servers[modules] = known  # the youngest is the last
         for oldest in list(self._servers)[: -_KEPT - 1]:
             if oldest:
-                self._servers.pop(oldest).close()
+                _hang_up(self._servers.pop(oldest))
                 self._end_guardians(oldest)
         return known
 
     def _end_guardians(self, modules: Wanted) -> None:
         for guardian in self._free.pop(modules, []):
-            guardian.close()
+            _hang_up(guardian)
+
+
+def _hang_up(one: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)  # also for a process that holds a copy
+    one.close()
+
+
+def _has_ended(server: socket.socket) -> bool:
+    """Whether it has, as it says nothing as long as it lives."""
+    try:
+        server.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _send(server: socket.socket, message: Mapping[str, object], descriptors: list[int]) -> None:

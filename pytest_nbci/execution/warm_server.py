@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 _LONGEST_MESSAGE = 100_000
-_PARENT_S = 1.0
+_PARENT_MS = 1_000
 # What a cold kernel sets before the notebook can import matplotlib:
 # https://github.com/ipython/ipykernel/blob/main/ipykernel/kernelapp.py (init_gui_pylab)
 _INLINE = "module://matplotlib_inline.backend_inline"
@@ -74,7 +74,8 @@ def main(descriptor: int) -> None:
     guardian.become_subreaper()
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    del sys.path[0]  # this file's folder
+    if not sys.flags.safe_path:
+        del sys.path[0]  # this file's folder
     from ipykernel import kernelapp
 
     for module in _LAZY:
@@ -177,9 +178,11 @@ def _guard_kernels(
     try:
         while guardian.guard(connection.fileno(), start):
             data, descriptors = _receive(connection, parent)
+            while data and not descriptors:  # a question to the guardian that came too late
+                data, descriptors = _receive(connection, parent)
             if not data:
                 break
-            message, (channel,) = json.loads(data), descriptors
+            message, (channel,) = json.loads(data.rpartition(b"\n")[2]), descriptors
     except _KernelStartsError:
         connection.close()
         os.setsid()
@@ -195,7 +198,9 @@ def _receive(control: socket.socket, parent: int) -> tuple[bytes, list[int]]:
 
     A process that was forked from the client may hold the other end of the socket open.
     """
-    while not select.select([control], [], [], _PARENT_S)[0]:
+    poller = select.poll()  # select() refuses high descriptors
+    poller.register(control, select.POLLIN)
+    while not poller.poll(_PARENT_MS):
         if os.getppid() != parent:
             return b"", []
     data, descriptors, _, _ = socket.recv_fds(control, _LONGEST_MESSAGE, 2)

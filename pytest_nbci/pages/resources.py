@@ -75,6 +75,12 @@ def _bytecode_cache() -> jinja2.BytecodeCache:
     import jinja2
 
     class Cache(jinja2.FileSystemBytecodeCache):
+        def load_bytecode(self, bucket: Bucket) -> None:
+            try:
+                super().load_bytecode(bucket)
+            except Exception:  # noqa: BLE001 - whatever pickle and marshal make of a cut file
+                bucket.reset()
+
         def dump_bytecode(self, bucket: Bucket) -> None:
             if not sys.dont_write_bytecode:
                 with contextlib.suppress(OSError):

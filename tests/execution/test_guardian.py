@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from pytest_nbci.execution.kernel import choose_kernel, kernel_environment
+from pytest_nbci.execution.launcher import Launcher, Start
+from pytest_nbci.scrub import Secrets
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a subreaper")
 
@@ -154,3 +161,23 @@ def test_the_kernel_starts_with_default_signals(guardian):
     one.line()
     one.end()
     assert "SIG_IGN" not in one.said()
+
+
+@linux
+def test_a_question_that_comes_too_late_costs_no_warm_kernel():
+    folder = Path(tempfile.mkdtemp(prefix="q"))  # short, for its sockets
+    launcher = Launcher(folder, is_warm=True)
+    start = Start(choose_kernel(None, "python3", "python"), kernel_environment({}))
+    try:
+        first, _ = launcher.start(start, folder, {}, Secrets(), 60)
+        os.kill(first._process.pid, signal.SIGKILL)
+        time.sleep(0.5)
+        first._process.socket.send(b"peak\n")  # the end was told, and not yet heard
+        assert first.exit().code == -signal.SIGKILL
+        first.stop(at_once=True)
+        second, warning = launcher.start(start, folder, {}, Secrets(), 60)
+        second.stop(at_once=True)
+        assert not warning
+    finally:
+        launcher.close()
+        shutil.rmtree(folder)

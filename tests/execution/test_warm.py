@@ -558,3 +558,85 @@ def test_a_library_that_is_not_installed_says_nothing_in_the_log(project: Projec
     ran = project.pytest()
     assert ran.outcomes == {"failed": 2}
     assert "Captured log" not in ran.out
+
+
+@pytest.mark.parametrize("is_warm", ["true", "false"])
+@pytest.mark.parametrize("safe_path", ["", "1"])
+def test_a_path_that_a_fixture_sets_leads_into_the_checkout(
+    project: Project, is_warm: str, safe_path: str
+):
+    project.table(f"warm = {is_warm}")
+    project.write("src/mine.py", "")
+    project.write(
+        "conftest.py",
+        "import os, pathlib, pytest\n"
+        "@pytest.fixture(scope='session', autouse=True)\n"
+        "def path():\n"
+        "    os.environ['PYTHONPATH'] = str(pathlib.Path(__file__).with_name('src'))\n",
+    )
+    project.notebook("a.ipynb", "import mine\nprint(mine.__file__)")
+    project.commit()
+    ran = project.pytest(PYTHONSAFEPATH=safe_path)
+    assert ran.outcomes == {"passed": 1}, ran.out
+    assert not ran.text_of("a.ipynb").startswith(str(project.root))
+    assert ran.text_of("a.ipynb").endswith("/src/mine.py\n")
+
+
+DAEMON = """
+import os, time
+
+def test_that_leaves_a_process():
+    if os.fork() == 0:
+        os.setsid()
+        for number in range(3):
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+        time.sleep(20)
+        os._exit(0)
+"""
+
+
+def test_a_process_that_a_test_leaves_keeps_no_server_alive(project: Project):
+    project.write("test_z.py", DAEMON)
+    for name in "ab":
+        project.notebook(f"{name}.ipynb", "import numpy")
+    project.commit()
+    ran = project.pytest("a.ipynb", "b.ipynb", "test_z.py")
+    assert ran.outcomes == {"passed": 3}, ran.out
+    assert not warm_servers(project)
+
+
+def warm_servers(project: Project) -> list[str]:
+    """Command lines of servers that still run in an environment of this project's session."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (folder / "cmdline").read_text().replace("\0", " ")
+            environment = (folder / "environ").read_text()
+        except OSError:
+            continue
+        if "warm_server.py" in line and str(project.root) in environment:
+            found.append(line)
+    return found
+
+
+def test_many_open_files_are_no_hindrance(project: Project):
+    project.write(
+        "conftest.py",
+        "import os, resource\n"
+        "soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 3_000), hard))\n"
+        "KEPT = [os.open(os.devnull, os.O_RDONLY) for _ in range(1_100)]\n",
+    )
+    project.notebook("a.ipynb", "1")
+    project.commit()
+    ran = project.pytest()
+    assert ran.outcomes == {"passed": 1}, ran.out
+
+
+def test_a_guardian_that_its_notebook_stops_does_not_stay(project: Project):
+    project.notebook("a.ipynb", "import os, signal\nos.kill(os.getppid(), signal.SIGSTOP)")
+    project.notebook("b.ipynb", "1")
+    project.commit()
+    ran = project.pytest()
+    assert ran.outcomes == {"passed": 2}, ran.out
+    assert not warm_servers(project)

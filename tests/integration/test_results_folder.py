@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
 from tests.project import Project
 
 
@@ -97,3 +101,43 @@ def test_what_interrupts_a_notebook_from_outside_is_not_blamed_on_a_fixture(proj
     assert (record.outcome, record.cause) == ("failed", "not_run")
     assert "a plugin says no" in record.message
     assert "fixture" not in record.message
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "1")], ids=["serial", "xdist"])
+def test_a_disk_that_fails_at_the_end_is_told_and_the_session_completed(
+    project: Project, arguments: tuple[str, ...]
+):
+    project.write(
+        "conftest.py",
+        "import errno, os\n"
+        "def fsync(number, real=os.fsync):\n"
+        "    if os.readlink(f'/proc/self/fd/{number}').endswith('b.ipynb'):\n"
+        "        raise OSError(errno.EIO, os.strerror(errno.EIO))\n"
+        "    real(number)\n"
+        "os.fsync = fsync\n",
+    )
+    project.notebook("a.ipynb", "1")
+    project.notebook("b.ipynb", "1")
+    project.commit()
+
+    ran = project.pytest(*arguments)
+
+    assert ran.code == 1
+    assert ran.out.count("b.ipynb could not be written: Input/output error.") == 1
+    assert ran.session.complete
+    assert (ran.session_folder / "index.html").is_file()
+
+
+def test_whatever_json_can_hold_may_be_displayed_and_attached(project: Project):
+    project.notebook("a.ipynb", "display({'text/plain': 5}, raw=True)")
+    project.notebook("b.ipynb", "display({'text/plain': {'a': [True]}}, raw=True)")
+    content = json.loads((project.root / "b.ipynb").read_text())
+    for odd in ("text", {"x.png": "z"}, ["y"]):
+        cell = {"cell_type": "markdown", "metadata": {}, "source": "m", "attachments": odd}
+        content["cells"].append(cell)
+    (project.root / "c.ipynb").write_text(json.dumps(content))
+    project.commit()
+
+    ran = project.pytest("--junitxml=junit.xml")
+
+    assert ran.outcomes == {"passed": 3}, ran.out

@@ -6,11 +6,12 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_nbci.pages import render_page
+from pytest_nbci.pages import render_page, resources
 from pytest_nbci.records import Cell, Commit, Frame
 from tests.pages.builders import (
     Parsed,
@@ -343,3 +344,20 @@ def test_the_outcome_error_does_not_style_the_page_as_an_error_output():
     error = {"output_type": "error", "ename": "E", "evalue": "v", "traceback": ["E: v"]}
     html = page(code("a", outputs=[error]), outcome="error")
     assert html.count('class="error') == 1  # the body's
+
+
+def test_a_compiled_template_that_was_cut_short_is_compiled_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(resources, "__file__", str(tmp_path / "resources.py"))
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    (tmp_path / "__pycache__").mkdir()
+    make = resources._environment.__wrapped__
+    make().get_template("page.html")
+    kept = list((tmp_path / "__pycache__").iterdir())
+    assert kept
+    for length in (0, 5, 20, 200):
+        for file in kept:
+            file.write_bytes(file.read_bytes()[:length])
+        make().get_template("page.html")
+        assert all(file.stat().st_size > 200 for file in kept)
