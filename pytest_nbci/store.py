@@ -122,7 +122,8 @@ class FolderStore:
             DeliveryError: The disk did not take something since the last call.
         """
         failed = _SYNCING.wait()
-        for path, error in failed:
+        if failed:
+            path, error = failed[0]
             raise _unwritten(path, error) from error
 
     def get(self, key: str) -> bytes | None:

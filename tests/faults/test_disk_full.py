@@ -122,15 +122,19 @@ def test_a_result_too_big_for_the_disk_is_lost_alone_and_says_why(project: Proje
     assert "No space left on device" in record.message
 
 
-@pytest.mark.parametrize("size", ["4k", "8k"])
-def test_no_room_for_the_snapshot_ends_the_session(project: Project, size: str):
+def run_in_temporary_folder_of(size: str, project: Project) -> Ran:
     need_mounts()
     disk = tempfile.mkdtemp()  # short: a longer one would not be used
     project.notebook("a.ipynb", "1")
     project.commit()
-
     ran = run_with(project, f"mount -t tmpfs -o size={size} none {disk}", TMPDIR=disk)
     Path(disk).rmdir()
+    return ran
+
+
+@pytest.mark.parametrize("size", ["4k", "8k"])
+def test_no_room_for_the_snapshot_ends_the_session(project: Project, size: str):
+    ran = run_in_temporary_folder_of(size, project)
 
     assert ran.code == pytest.ExitCode.USAGE_ERROR
     assert len(re.findall("^ERROR: ", ran.out + ran.err, re.MULTILINE)) == 1
@@ -140,13 +144,7 @@ def test_no_room_for_the_snapshot_ends_the_session(project: Project, size: str):
 
 @pytest.mark.parametrize("size", ["12k", "60k"])
 def test_a_full_temporary_folder_is_a_checkout_error(project: Project, size: str):
-    need_mounts()
-    disk = tempfile.mkdtemp()  # short: a longer one would not be used
-    project.notebook("a.ipynb", "1")
-    project.commit()
-
-    ran = run_with(project, f"mount -t tmpfs -o size={size} none {disk}", TMPDIR=disk)
-    Path(disk).rmdir()
+    ran = run_in_temporary_folder_of(size, project)
 
     assert ran.outcomes == {"error": 1}
     record = ran.record("a.ipynb")
