@@ -78,7 +78,10 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = settings.find_table_folder(_start(config))
         if folder is None and not config.getoption("nbci"):
             return
-        from pytest_nbci.activation import activate
+        from pytest_nbci.importing import uncollected
+
+        with uncollected():
+            from pytest_nbci.activation import activate
 
         activate(config, folder, _start(config))
     except NbciError as error:

@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,11 +22,11 @@ from typing import Any
 from pytest_nbci import records
 from pytest_nbci.context import Context
 from pytest_nbci.delivery import Destination, stand_in
-from pytest_nbci.ending import uninterrupted
 from pytest_nbci.errors import NbciError
 from pytest_nbci.execution.checkout import Snapshot
 from pytest_nbci.execution.run import Bench, Rules, SetupProblem
 from pytest_nbci.execution.verdict import Verdict
+from pytest_nbci.importing import imports_beside
 from pytest_nbci.notebook import Notebook
 from pytest_nbci.records import Record
 from pytest_nbci.repository import Repository, printable
@@ -170,13 +170,9 @@ class Worker:
         atexit.register(gc.freeze)
         with (
             contextlib.suppress(SetupProblem),
-            _uncollected(),
-            _at_the_same_time(
+            imports_beside(
                 self.bench.make_checkout, self._look_for_logging, self._look_around, *meanwhile
             ),
-            # A Ctrl-C while two threads import would leave the interpreter's import lock locked,
-            # and the other one waiting for it (importlib._bootstrap, _get_module_lock).
-            uninterrupted(),
         ):
             import pytest_nbci.execution.engine  # noqa: F401
         # While the first kernel has the word: not needed before its notebook is through.
@@ -330,31 +326,6 @@ def _get_pages_ready() -> None:
             get_ready()
     finally:
         sys.setswitchinterval(interval_s)
-
-
-@contextlib.contextmanager
-def _at_the_same_time(*functions: Callable[[], None]) -> Generator[None]:
-    """Call the functions, which wait for other programs mostly, each in a thread."""
-    threads = [Thread(target=function, name="nbci-ahead") for function in functions]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        for thread in threads:
-            thread.join()
-
-
-@contextlib.contextmanager
-def _uncollected() -> Generator[None]:
-    """Without garbage collection: imports make many objects, none of which is garbage."""
-    is_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if is_on:
-            gc.enable()
 
 
 def begun_in(folder: Path) -> list[str]:

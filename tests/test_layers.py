@@ -41,6 +41,7 @@ LAYERS = {
     "controller": 3,
     "live": 3,
     "ending": 3,
+    "importing": 3,
     "state": 3,
     "junit": 3,
     "doctor": 3,

@@ -96,8 +96,8 @@ def make_snapshot(repository: Repository, folder: Path) -> Snapshot:
     """
     links = [entry.path for entry in repository.index if entry.mode == GITLINK]
     objects, index = folder / "objects", folder / "index"
-    objects.mkdir(parents=True)
     try:
+        objects.mkdir(parents=True, exist_ok=True)
         top = repository.top
         user_index, user_objects = _index_and_objects(top)
         if user_index.exists():
