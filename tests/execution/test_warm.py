@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+import pytest_nbci
 from pytest_nbci.execution.preload import modules_to_preload
 from pytest_nbci.execution.processes import MARK
 from pytest_nbci.notebook import Notebook, load
 from tests.project import Cell, Project, Ran, notebook_json, without_coverage
+from tests.table.mutations import FIDELITY
 
 # What a notebook can see of its kernel. The first statement comes before any import of its own.
 PROBE = """
@@ -640,3 +642,12 @@ def test_a_guardian_that_its_notebook_stops_does_not_stay(project: Project):
     ran = project.pytest()
     assert ran.outcomes == {"passed": 2}, ran.out
     assert not warm_servers(project)
+
+
+@pytest.mark.parametrize("cure", FIDELITY)
+def test_every_cure_is_a_line_that_is_there(cure: str):
+    """``make soak`` removes them one by one, and each time a test here turns red."""
+    mutation = FIDELITY[cure]
+    lines = (Path(pytest_nbci.__file__).parent / mutation.file).read_text().splitlines()
+    assert mutation.line in lines
+    assert mutation.instead != mutation.line

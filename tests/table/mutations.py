@@ -139,7 +139,7 @@ def imports(line: str, instead: str, name: str) -> Mutation:
 
 
 FIDELITY: Mapping[str, Mutation] = {
-    "sys.path": told("    del sys.path[0]  # this file's folder"),
+    "sys.path": told("        del sys.path[0]  # this file's folder"),
     "gc": told('    sys.modules.pop("gc", None)  # no cold kernel has imported it'),
     "session": told("        os.setsid()"),
     "SIGTERM": told("            signal.signal(number, signal.SIG_DFL)"),
