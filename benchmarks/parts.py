@@ -53,18 +53,17 @@ START, BEFORE = (
     "start of Python and pytest, collection",
     "fixtures, test data, settings",
 )
-ENGINE = "imports of papermill and nbclient (checkout made meanwhile)"
-CHECKOUT, KERNEL = "snapshot, restored checkout", "waiting for the kernel (begun meanwhile)"
+IMPORTS = "imports of jupyter_client, papermill, nbclient (snapshot and checkout made meanwhile)"
+CHECKOUT, KERNEL = "restored checkout", "waiting for the kernel (begun meanwhile)"
 CELLS, STOP = "cells", "end of the kernel"
 WRITE, END = "executed notebook, page, record", "end of the session"
-PARTS = (START, CHECKOUT, ENGINE, BEFORE, KERNEL, CELLS, STOP, WRITE, END)
+PARTS = (START, IMPORTS, CHECKOUT, BEFORE, KERNEL, CELLS, STOP, WRITE, END)
 # A conftest.py: seconds of the main thread inside each function without those it calls that are
 # timed too.
 CLOCK = f"""
 import functools, json, threading, time
 from pathlib import Path
 
-from pytest_nbci import session
 from pytest_nbci.execution.checkout import Checkout
 from pytest_nbci.execution.launcher import Launcher
 from pytest_nbci.execution.run import Run
@@ -91,12 +90,12 @@ def timed(owner, name, part):
 
     setattr(owner, name, outer)
 
-timed(session, "make_snapshot", {CHECKOUT!r})
 timed(Checkout, "restore", {CHECKOUT!r})
 timed(Launcher, "start", {KERNEL!r})
 timed(Run, "execute", {CELLS!r})
 timed(Run, "close", {STOP!r})
-timed(Worker, "expect_notebooks", {ENGINE!r})
+timed(Worker, "import_client", {IMPORTS!r})
+timed(Worker, "expect_notebooks", {IMPORTS!r})
 timed(Worker, "write", {WRITE!r})
 
 def pytest_runtest_logstart():

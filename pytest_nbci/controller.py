@@ -18,7 +18,6 @@ from pytest_nbci.collection import NotebookCollection, NotebookItem
 from pytest_nbci.context import Context
 from pytest_nbci.ending import EndSignals, tell_workers, uninterrupted
 from pytest_nbci.errors import DeliveryError, NbciError
-from pytest_nbci.importing import imports_beside
 from pytest_nbci.live import Live
 from pytest_nbci.reports import lost_repr
 from pytest_nbci.repository import printable
@@ -108,16 +107,14 @@ class Controller:
             return
         selected = [item for item in session.items if isinstance(item, NotebookItem)]
         if selected:
-            worker = self._worker
             # Now: what a conftest.py wrote while pytest collected is tested too.
-            with imports_beside(self._begin_ahead):
-                import jupyter_client.manager  # noqa: F401 - starts the first kernel
+            self._worker.import_client(self._begin_ahead)
             self._begin()
-            worker.start_ahead()
+            self._worker.start_ahead()
             self._prepare_publishing()
             if session.items[0] is selected[0]:
                 self._collection.announce(selected[0])
-            worker.expect_notebooks(self._look_up)
+            self._worker.expect_notebooks(self._look_up)
             self._get_ready()
         self._plan([item.notebook_path for item in selected])
 

@@ -158,6 +158,11 @@ class Worker:
         with contextlib.suppress(SetupProblem, OSError):  # said when a notebook is set up
             self.bench.start_servers()
 
+    def import_client(self, meanwhile: Callable[[], None]) -> None:
+        """Import what starts the first kernel, while something else is done in a thread."""
+        with imports_beside(meanwhile):
+            import jupyter_client.manager  # noqa: F401
+
     def expect_notebooks(self, *meanwhile: Callable[[], None]) -> None:
         """Get ready for them: imports, while the checkout is made.
 
