@@ -1,13 +1,10 @@
-"""Imports of heavy modules, made as short as they can be: a third of a session of one notebook."""
+"""Imports of heavy modules without garbage collections, which would take a tenth of their time."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Callable, Generator
-from threading import Thread
-
-from pytest_nbci.ending import uninterrupted
+from collections.abc import Generator
 
 
 @contextlib.contextmanager
@@ -27,21 +24,3 @@ def uncollected() -> Generator[None]:
                 gc.freeze()
                 gc.unfreeze()
             gc.enable()
-
-
-@contextlib.contextmanager
-def imports_beside(*functions: Callable[[], None]) -> Generator[None]:
-    """For imports while functions that mostly wait for other programs run, each in a thread.
-
-    A Ctrl-C while two threads import would leave the interpreter's import lock locked, and the
-    other one waiting for it (importlib._bootstrap, _get_module_lock): it comes afterwards.
-    """
-    threads = [Thread(target=function, name="nbci-ahead") for function in functions]
-    with uncollected(), uninterrupted():
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            for thread in threads:
-                thread.join()

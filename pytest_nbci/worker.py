@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,11 +22,12 @@ from typing import Any
 from pytest_nbci import records
 from pytest_nbci.context import Context
 from pytest_nbci.delivery import Destination, stand_in
+from pytest_nbci.ending import uninterrupted
 from pytest_nbci.errors import NbciError
 from pytest_nbci.execution.checkout import Snapshot
 from pytest_nbci.execution.run import Bench, Rules, SetupProblem
 from pytest_nbci.execution.verdict import Verdict
-from pytest_nbci.importing import imports_beside
+from pytest_nbci.importing import uncollected
 from pytest_nbci.notebook import Notebook
 from pytest_nbci.records import Record
 from pytest_nbci.repository import Repository, printable
@@ -160,7 +161,7 @@ class Worker:
 
     def import_client(self, meanwhile: Callable[[], None]) -> None:
         """Import what starts the first kernel, while something else is done in a thread."""
-        with imports_beside(meanwhile):
+        with _imports_beside(meanwhile):
             import jupyter_client.manager  # noqa: F401
 
     def expect_notebooks(self, *meanwhile: Callable[[], None]) -> None:
@@ -175,7 +176,7 @@ class Worker:
         atexit.register(gc.freeze)
         with (
             contextlib.suppress(SetupProblem),
-            imports_beside(
+            _imports_beside(
                 self.bench.make_checkout, self._look_for_logging, self._look_around, *meanwhile
             ),
         ):
@@ -331,6 +332,24 @@ def _get_pages_ready() -> None:
             get_ready()
     finally:
         sys.setswitchinterval(interval_s)
+
+
+@contextlib.contextmanager
+def _imports_beside(*functions: Callable[[], None]) -> Generator[None]:
+    """For imports while functions that mostly wait for other programs run, each in a thread.
+
+    A Ctrl-C while two threads import would leave the interpreter's import lock locked, and the
+    other one waiting for it (importlib._bootstrap, _get_module_lock): it comes afterwards.
+    """
+    threads = [Thread(target=function, name="nbci-ahead") for function in functions]
+    with uncollected(), uninterrupted():
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            for thread in threads:
+                thread.join()
 
 
 def begun_in(folder: Path) -> list[str]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gc
-import threading
 import weakref
 from collections.abc import Iterator
 
 import pytest
 
-from pytest_nbci.importing import imports_beside, uncollected
+from pytest_nbci.importing import uncollected
 
 
 class Node:
@@ -60,10 +59,3 @@ def test_a_collector_that_is_off_stays_off():
     with uncollected():
         pass
     assert not gc.isenabled()
-
-
-def test_the_functions_are_done_at_the_end_of_the_block():
-    done = threading.Event()
-    with imports_beside(done.set):
-        pass
-    assert done.is_set()

@@ -8,7 +8,7 @@ import sys
 from typing import NoReturn
 
 from pytest_nbci.delivery.destination import Destination
-from pytest_nbci.delivery.light import import_ahead, uncollected
+from pytest_nbci.delivery.light import import_ahead, importing_mlflow
 from pytest_nbci.errors import DeliveryError
 
 
@@ -38,7 +38,7 @@ def main(task: str) -> int:
         if task == "make":
             from pytest_nbci.delivery.embedded import make  # one task a process
 
-            with uncollected():
+            with importing_mlflow():
                 make(destination)
             return 0
         if task == "try":

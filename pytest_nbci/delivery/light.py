@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 
 from pytest_nbci.delivery.destination import EMBEDDED
+from pytest_nbci.importing import uncollected
 
 # mlflow-skinny works without them, but imports them where they are: a quarter of its own time.
 _FOR_MODELS_AND_DATA = ("numpy", "pandas", "pyarrow")
@@ -19,20 +20,18 @@ _TURN = threading.Lock()
 
 
 @contextlib.contextmanager
-def uncollected() -> Iterator[None]:
-    """Import MLflow herein, one thread at a time.
+def importing_mlflow() -> Iterator[None]:
+    """Import MLflow herein, one thread at a time, without garbage collections.
 
-    The garbage collector is off meanwhile, and passes over all that was imported afterwards: it
-    would go through two thousand modules again and again, and finds nothing
+    They pass over all that was imported afterwards, too: they would go through two thousand
+    modules again and again, and find nothing
     (https://docs.python.org/3/library/gc.html#gc.freeze).
     """
-    with _TURN:
-        gc.disable()
+    with _TURN, uncollected():
         try:
             yield
         finally:
             gc.freeze()
-            gc.enable()
 
 
 def import_ahead(tracking_uri: str | None) -> None:
@@ -45,7 +44,7 @@ def import_ahead(tracking_uri: str | None) -> None:
         names.append("mlflow.store.tracking.sqlalchemy_store")  # half of the time
 
     def import_all() -> None:
-        with contextlib.suppress(Exception), uncollected(), _without_models_and_data():
+        with contextlib.suppress(Exception), importing_mlflow(), _without_models_and_data():
             for name in names:
                 importlib.import_module(name)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_nbci.delivery.embedded import prepare_here
 from pytest_nbci.delivery.lane import AwayError
-from pytest_nbci.delivery.light import uncollected
+from pytest_nbci.delivery.light import importing_mlflow
 from pytest_nbci.delivery.tracking import Tracking
 from pytest_nbci.delivery.uploads import weighed
 from pytest_nbci.errors import DeliveryError, NbciError
@@ -56,7 +56,7 @@ def open_tracking(destination: Destination) -> Tracking:
         DeliveryError: It does not answer or refuses us, or MLflow is not installed.
     """
     try:
-        with uncollected():
+        with importing_mlflow():
             prepare_here(destination)
             tracking = Tracking(destination)
     except ImportError as error:
